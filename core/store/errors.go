@@ -1,0 +1,45 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors a caller is told of by name. Everything else is storage trouble: see Error.
+var (
+	ErrNotFound     = errors.New("instance not found")
+	ErrExists       = errors.New("instance already exists")
+	ErrStillRunning = errors.New("instance is still running")
+	ErrIsChild      = errors.New("instance is a sub-orchestration")
+	ErrFenced       = errors.New("instance was changed by another turn")
+	ErrJobsLost     = errors.New("a consumed job is no longer claimed")
+	ErrNodeLost     = errors.New("node lease was taken over")
+	ErrClosed       = errors.New("store is closed")
+	ErrNewerSchema  = errors.New("store was written by a newer version")
+	ErrTooOld       = errors.New("store demands a newer version of duroxide")
+)
+
+// Error is storage trouble.
+type Error struct {
+	Operation string // what was being done: "commit turns", "open"
+	Retryable bool   // trying again may help
+	Unknown   bool   // it may have been applied all the same
+	Err       error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Operation, e.Err) }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// IsRetryable reports whether trying again may help.
+func IsRetryable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Retryable
+}
+
+// IsUnknown reports whether the write may have been applied although it failed.
+func IsUnknown(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Unknown
+}

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/duroxide/duroxide/core/history"
+)
+
+// Store is what the engine and its clients need of a database. A provider passes storetest.Run; everything a method
+// promises is tested there.
+//
+// Times are the store's own clock in ms since the epoch. An error that is not one of this package's sentinels and for
+// which IsRetryable is false cannot be mended by trying again.
+type Store interface {
+	// Start inserts an instance and its start message. See StartResult for an id that exists.
+	Start(ctx context.Context, s Start) (StartResult, error)
+	// Enqueue inserts messages of clients: events, mail, cancels. Events and cancels for an instance that does not exist
+	// or has ended are dropped; mail for an unknown one is kept (7 days, 10,000 for an id). The result says for each
+	// message whether it was stored.
+	Enqueue(ctx context.Context, messages []Enqueue) ([]bool, error)
+
+	// Ready finds instances with something to do: due messages other than mail, mail of an open queue. Instances that
+	// another live node committed last are left out until their message has been visible for AffinityDelay.
+	Ready(ctx context.Context, q ReadyQuery) (ReadyResult, error)
+	// Load reads an instance with its untaken messages; with its history unless the instance's turn is have.
+	// ErrNotFound when there is no such instance.
+	Load(ctx context.Context, instance string, have history.Token) (*Snapshot, error)
+	// CommitTurns applies each commit whose instance still has the expected life and turn and whose consumed jobs still
+	// have their claim token; one result for each, in order. The group is one transaction where the store allows it.
+	// An error means that the outcome of the whole group is unknown or nothing was applied (IsUnknown tells).
+	CommitTurns(ctx context.Context, node NodeID, commits []Turn) ([]TurnResult, error)
+
+	// ClaimJobs claims the oldest eligible jobs for the node.
+	ClaimJobs(ctx context.Context, c Claim) ([]Job, error)
+	// SettleJobs ends jobs without a turn: result to message, or given back. Those no longer claimed so are told.
+	SettleJobs(ctx context.Context, s []Settlement) ([]bool, error)
+	// LostJobs tells which of the claimed jobs are gone or claimed anew: cancelled, or taken over.
+	LostJobs(ctx context.Context, jobs []JobRef) ([]JobRef, error)
+	// CountAttempt writes an attempt of suspect work in a commit of its own, before it starts, and gives the count.
+	CountAttempt(ctx context.Context, w Suspect) (int, error)
+	// Unclaimable lists work whose name no live node has registered, with the time since which some live node existed.
+	Unclaimable(ctx context.Context) ([]Unclaimable, error)
+
+	// Join inserts the row of a node. Renew extends its lease (compare-and-swap on the counter); ErrNodeLost when the
+	// row is gone: whoever gets that holds nothing any more.
+	Join(ctx context.Context, n Node) (*Lease, error)
+	Renew(ctx context.Context, l *Lease) error
+	// Leave frees everything the node holds and removes its row, in one transaction.
+	Leave(ctx context.Context, node NodeID) error
+	// BuryDead finds nodes that are dead (lease over, or their process provably gone), frees what they held, marks it
+	// suspect and removes their rows, one transaction for each. It returns those buried.
+	BuryDead(ctx context.Context, self NodeID) ([]NodeID, error)
+	// ReleaseAffinity clears the node's name from instances, so that others may take them at once.
+	ReleaseAffinity(ctx context.Context, node NodeID, instances []string) error
+	// ReleaseSessions gives up sessions that the node owns.
+	ReleaseSessions(ctx context.Context, node NodeID, sessions []string) error
+
+	// Listen registers for news of this process's own writes, and of other processes' where the store can tell.
+	// The returned function ends it and waits for a call under way.
+	Listen(l Listener) (cancel func())
+
+	Queries
+	Management
+
+	// Now is the store's clock, in ms.
+	Now() int64
+	// Describe names the store for people: kind and place, never a secret.
+	Describe() string
+	// Close flushes and closes. Idempotent.
+	Close() error
+}
+
+// AffinityDelay is how long other nodes leave a new message to the node that committed its instance last.
+const AffinityDelay = 100 * time.Millisecond
+
+// Queries read what clients ask for. None of them changes anything.
+type Queries interface {
+	// Status of an instance; ErrNotFound for an unknown id.
+	Status(ctx context.Context, instance string) (*Status, error)
+	KVValue(ctx context.Context, instance, key string) (*string, error)
+	KVAll(ctx context.Context, instance string) (map[string]string, error)
+	Instance(ctx context.Context, instance string) (*Instance, error)
+	Instances(ctx context.Context, q InstanceQuery) (InstancePage, error)
+	Executions(ctx context.Context, instance string) ([]Execution, error)
+	// History reads the events of one execution; execution 0 is the current one. Unknown: empty.
+	History(ctx context.Context, instance string, execution int64) ([]history.Event, error)
+	// Tree gives the instance and its descendants, parents before children.
+	Tree(ctx context.Context, instance string) ([]string, error)
+	SystemMetrics(ctx context.Context) (SystemMetrics, error)
+	QueueDepths(ctx context.Context) (QueueDepths, error)
+	InstanceStats(ctx context.Context, instance string) (*InstanceStats, error)
+}
+
+// Management deletes. Checks and deletion are one transaction.
+type Management interface {
+	// Delete removes an instance with all descendants. ErrNotFound, ErrIsChild, ErrStillRunning.
+	Delete(ctx context.Context, instance string, force bool) (Deleted, error)
+	DeleteBulk(ctx context.Context, f BulkFilter) (Deleted, error)
+	Prune(ctx context.Context, instance string, o PruneOptions) (Pruned, error)
+	PruneBulk(ctx context.Context, f BulkFilter, o PruneOptions) (Pruned, error)
+}
+
+// Listener hears of writes. Both methods are called on the thread of whoever wrote, after the commit (Adopt: before it);
+// they must not block and must not call the store.
+type Listener interface {
+	// Adopt is asked before an instance is started: a listener that runs a node with a free slot and the name answers
+	// with its node id. The first one that does gets the new instance in Wake.Started, already claimed.
+	Adopt(name, version string) (NodeID, bool)
+	Wake(Wake)
+}
+
+// Wake tells what a commit made possible. Hearing too much is harmless.
+type Wake struct {
+	// Started is an adopted new instance with its start message: it can run without being read. Only for its adopter.
+	Started *Snapshot
+	// Ready are instances that got a message due now (mail included, whether or not anybody waits for it).
+	Ready []string
+	// Due are instances with a message due later, and when (ms).
+	Due []DueInstance
+	// Jobs: unclaimed jobs were inserted or given back.
+	Jobs bool
+	// LostJobs were deleted or re-claimed while claimed: their activities are cancelled.
+	LostJobs []JobRef
+	// Changed are instances whose status, custom status, output or KV changed, or that were deleted.
+	Changed []string
+	// Elsewhere: another process wrote; anything may have changed.
+	Elsewhere bool
+}
+
+// DueInstance is an instance and the time its next message is due.
+type DueInstance struct {
+	Instance string
+	Due      int64 // ms
+}

@@ -1,0 +1,3 @@
+module github.com/duroxide/duroxide
+
+go 1.26
