@@ -48,7 +48,9 @@ def go_environment() -> dict[str, str]:
     """The environment of every `go` command: this toolchain and no other, with cgo."""
     environment = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "1"}
     # Go finds its build cache through the home directory and stops without one.
-    if not any(environment.get(name) for name in ("GOCACHE", "XDG_CACHE_HOME", "HOME", "LocalAppData")):
+    if not any(
+        environment.get(name) for name in ("GOCACHE", "XDG_CACHE_HOME", "HOME", "LocalAppData")
+    ):
         environment["GOCACHE"] = str(ROOT / "build" / "go-cache")
         environment["GOPATH"] = str(ROOT / "build" / "go-path")
     return environment

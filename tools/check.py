@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
@@ -60,7 +60,9 @@ def go_tool(module: str) -> str:
     try:
         run("go", "install", module, CGO_ENABLED="0")
     except Failed as failure:
-        raise Skipped(f"{name} {version} could not be installed: {str(failure).splitlines()[-1]}") from None
+        raise Skipped(
+            f"{name} {version} could not be installed: {str(failure).splitlines()[-1]}"
+        ) from None
     return str(tool)
 
 
@@ -102,8 +104,13 @@ def govulncheck() -> None:
     try:
         run(go_tool(GOVULNCHECK), "./...", CGO_ENABLED="1")
     except Failed as failure:
-        if re.search(r"dial tcp|no such host|fetching vulnerabilities|connection refused|Forbidden", str(failure)):
-            raise Skipped("the vulnerability database cannot be reached from this machine") from None
+        if re.search(
+            r"dial tcp|no such host|fetching vulnerabilities|connection refused|Forbidden",
+            str(failure),
+        ):
+            raise Skipped(
+                "the vulnerability database cannot be reached from this machine"
+            ) from None
         raise
 
 
@@ -124,7 +131,7 @@ def licences() -> None:
 
 
 def heading_anchor(heading: str) -> str:
-    """The anchor that a Markdown heading gets: lower case, punctuation dropped, dashes for blanks."""
+    """The anchor of a Markdown heading: lower case, no punctuation, dashes for blanks."""
     text = re.sub(r"[`*]", "", heading.strip().lower())
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
@@ -169,7 +176,7 @@ class Outcome(NamedTuple):
     """What became of one check: detail is None when it passed."""
 
     verdict: str
-    detail: Optional[str]
+    detail: str | None
 
 
 def outcome_of(check: Callable[[], None]) -> Outcome:

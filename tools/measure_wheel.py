@@ -1,6 +1,6 @@
 """Prints what a wheel costs its users: bytes to download, bytes on disk, time to import.
 
-    python tools/measure_wheel.py FOLDER    measures the newest wheel in FOLDER
+python tools/measure_wheel.py FOLDER    measures the newest wheel in FOLDER
 """
 
 from __future__ import annotations
