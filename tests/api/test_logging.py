@@ -1,0 +1,149 @@
+"""Where logs go, in which form, and what RUST_LOG and DUROXIDE_LOG let through."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from harness import Engine, python
+
+SCRIPT = """
+import sys
+from duroxide import Client, Runtime, RuntimeOptions, SqliteProvider
+provider = SqliteProvider.in_memory()
+runtime = Runtime(provider, RuntimeOptions(**eval(sys.argv[1])))
+
+@runtime.register_activity("Work")
+def work(ctx, input):
+    ctx.trace_debug("activity debug"); ctx.trace_info("activity info")
+    ctx.trace_warn("activity warn"); ctx.trace_error("activity error")
+
+@runtime.register_orchestration("W")
+def workflow(ctx, input):
+    ctx.trace_debug("workflow debug"); ctx.trace_info("workflow info")
+    ctx.trace_warn("workflow warn"); ctx.trace_error("workflow error")
+    yield ctx.schedule_activity("Work")
+
+runtime.start()
+client = Client(provider)
+client.start_orchestration("i", "W")
+assert client.wait_for_orchestration("i").status == "Completed"
+runtime.shutdown()
+"""
+
+LEVELS = ("debug", "info", "warn", "error")
+
+
+def said(stderr: str) -> dict[str, list[str]]:
+    return {
+        who: [level for level in LEVELS if f"{who} {level}" in stderr]
+        for who in ("workflow", "activity")
+    }
+
+
+@pytest.mark.parametrize(
+    ("env", "options", "workflow", "activity"),
+    [
+        ({}, {}, "info", "info"),
+        ({}, {"log_level": "debug"}, "debug", "debug"),
+        ({}, {"log_level": "warn"}, "warn", "warn"),
+        ({}, {"log_level": "error"}, "error", "error"),
+        ({"RUST_LOG": "info"}, {"log_level": "error"}, "info", "info"),
+        ({"RUST_LOG": "error"}, {}, "error", "error"),
+        ({"RUST_LOG": "duroxide::orchestration=debug"}, {}, "debug", None),
+        ({"RUST_LOG": "duroxide::activity=info"}, {}, None, "info"),
+        ({"RUST_LOG": "warn,duroxide::activity=debug"}, {}, "warn", "debug"),
+        ({"RUST_LOG": "off"}, {}, None, None),
+        ({"DUROXIDE_LOG": "duroxide.orchestration=debug"}, {}, "debug", None),
+        ({"DUROXIDE_LOG": "error"}, {"log_level": "debug"}, "error", "error"),
+    ],
+    ids=str,
+)
+def test_filters(
+    env: dict[str, str], options: dict[str, str], workflow: str | None, activity: str | None
+) -> None:
+    done = python(SCRIPT, repr(options), **env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+
+    def above(level: str | None) -> list[str]:
+        return [] if level is None else list(LEVELS[LEVELS.index(level) :])
+
+    assert said(done.stderr) == {"workflow": above(workflow), "activity": above(activity)}
+
+
+def test_json_lines_carry_the_fields() -> None:
+    options = {"log_format": "json", "service_name": "svc", "service_version": "9.9"}
+    done = python(SCRIPT, repr(options))
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    line = next(entry for entry in lines if "activity info" in json.dumps(entry))
+    flat = json.dumps(line)
+    for part in ('"i"', '"W"', '"Work"', '"svc"', '"9.9"'):
+        assert part in flat, (part, line)
+
+
+@pytest.mark.parametrize("form", ["pretty", "compact"])
+def test_text_lines_carry_the_fields(form: str) -> None:
+    done = python(SCRIPT, repr({"log_format": form}))
+    assert done.returncode == 0, done.stderr
+    line = next(entry for entry in done.stderr.splitlines() if "activity info" in entry)
+    assert "Work" in done.stderr
+    assert "INFO" in line.upper()
+
+
+def test_init_tracing_appends_to_a_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "trace.log"
+    path.write_text("kept\n")
+    script = f"""
+import duroxide
+duroxide.init_tracing({str(path)!r}, "debug", "json")
+try:
+    duroxide.init_tracing({str(path)!r})
+except RuntimeError as e:
+    print(e)
+{SCRIPT}
+"""
+    done = python(script, "{}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Failed to init tracing: ")
+    text = path.read_text()
+    assert text.startswith("kept\n")
+    assert said(text) == {"workflow": list(LEVELS), "activity": list(LEVELS)}
+
+
+def test_init_tracing_names_a_place_that_cannot_be_written() -> None:
+    done = python(
+        """
+        import duroxide
+        try:
+            duroxide.init_tracing("/nonexistent/folder/x.log")
+        except RuntimeError as e:
+            print(e)
+        """
+    )
+    assert done.stdout.startswith("Failed to open log file '/nonexistent/folder/x.log': ")
+
+
+def test_records_reach_python_logging_with_their_fields(memory: Engine) -> None:
+    runtime = memory.runtime()
+
+    @runtime.register_orchestration("W")
+    def workflow(ctx: Any, input: Any) -> Any:
+        ctx.trace_warn("look %s here %d")  # not a format string
+        yield ctx.schedule_timer(0)
+
+    runtime.start()
+    memory.run("W", None, "i")
+    memory.logs.wait_for("look %s here %d", "duroxide.orchestration")
+    record = next(r for r in memory.logs.records if "look" in r.getMessage())
+    assert record.levelname == "WARNING"
+    assert record.name == "duroxide.orchestration"
+
+
+def test_closed_stderr_does_not_kill_the_process() -> None:
+    done = python("import os\nos.close(2)\nos.close(1)\n" + SCRIPT + "\nos._exit(7)\n", "{}")
+    assert done.returncode == 7
