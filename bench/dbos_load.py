@@ -1,0 +1,125 @@
+"""The workloads for dbos on its SQLite system database.
+
+    python dbos_load.py WORKLOAD FOLDER COUNT
+
+Prints one line of JSON with the figures of the workload; times are in seconds. A workflow is
+started and its result awaited through its handle, as its documentation shows; steps that run
+at once are gathered in an async workflow. It has no database in memory.
+"""
+
+import asyncio
+import json
+import sqlite3
+import sys
+import time
+
+from dbos import DBOS
+
+
+@DBOS.step()
+def noop(value):
+    return value
+
+
+@DBOS.step()
+async def noop_async(value):
+    return value
+
+
+@DBOS.workflow()
+def hello(value):
+    return noop(value)
+
+
+@DBOS.workflow()
+def sequence(count):
+    for number in range(count):
+        noop(number)
+    return count
+
+
+@DBOS.workflow()
+async def fan_out(count):
+    return len(await asyncio.gather(*(noop_async(number) for number in range(count))))
+
+
+def run(workflow, value):
+    """Run one workflow from start to result; gives its seconds."""
+    begun = time.perf_counter()
+    DBOS.start_workflow(workflow, value).get_result()
+    return time.perf_counter() - begun
+
+
+def run_all(count, workflow, value):
+    """Run count workflows at once; gives the seconds for all."""
+    begun = time.perf_counter()
+    handles = [DBOS.start_workflow(workflow, value) for _ in range(count)]
+    for handle in handles:
+        handle.get_result()
+    return time.perf_counter() - begun
+
+
+def one_by_one(count):
+    times = sorted(run(hello, "x") for _ in range(count))
+    return {"p50": times[count // 2], "p95": times[min(count - 1, count * 95 // 100)]}
+
+
+def steps(count):
+    return {"per_step": run(sequence, count) / count}
+
+
+def fan(count):
+    async def start():
+        handle = await DBOS.start_workflow_async(fan_out, count)
+        return await handle.get_result()
+
+    begun = time.perf_counter()
+    asyncio.run(start())
+    return {"seconds": time.perf_counter() - begun}
+
+
+WORKLOADS = {
+    "hello": one_by_one,
+    "steps": steps,
+    "open_hellos": lambda count: {"per_second": count / run_all(count, hello, "x")},
+    "fan_out": fan,
+    "steps_1000": steps,
+    "steps_10000": steps,
+    "open_steps": lambda count: {"per_second": count * 100 / run_all(count, sequence, 100)},
+}
+
+
+def journal(path):
+    """How the database commits: journal mode and synchronous level of a plain connection."""
+    with sqlite3.connect(path) as connection:
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        level = connection.execute("PRAGMA synchronous").fetchone()[0]
+    return f"journal_mode={mode} synchronous={('OFF', 'NORMAL', 'FULL', 'EXTRA')[level]}"
+
+
+def configure(folder):
+    database = f"{folder}/dbos.sqlite"
+    DBOS(
+        config={
+            "name": "bench",
+            "system_database_url": f"sqlite:///{database}",
+            "log_level": "ERROR",
+            "run_admin_server": False,
+        }
+    )
+    return database
+
+
+def main():
+    workload, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    database = configure(folder)
+    DBOS.launch()
+    run(hello, "x")
+    figures = WORKLOADS[workload](count)
+    figures["note"] = journal(database)
+    print(json.dumps(figures), flush=True)
+    DBOS.destroy()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The workloads for engines with the Python API of duroxide: this package and `duroxide` 0.2.2.
+
+    python duroxide_load.py WORKLOAD FOLDER COUNT
+
+Prints one line of JSON with the figures of the workload; times are in seconds. Uses only
+what both engines have, with the defaults of both.
+"""
+
+import json
+import sys
+import time
+
+from duroxide import Client, PyRuntimeOptions, Runtime, SqliteProvider
+
+HOUR_MS = 3_600_000
+
+
+def noop(ctx, input):
+    return input
+
+
+def hello(ctx, input):
+    greeting = yield ctx.schedule_activity("Noop", input)
+    return greeting
+
+
+def sequence(ctx, count):
+    for number in range(count):
+        yield ctx.schedule_activity("Noop", number)
+    return count
+
+
+def fan_out(ctx, count):
+    results = yield ctx.all([ctx.schedule_activity("Noop", number) for number in range(count)])
+    return len(results)
+
+
+class Engine:
+    """A running runtime with the workloads registered, and a client beside it."""
+
+    def __init__(self, folder, in_memory):
+        self.provider = (
+            SqliteProvider.in_memory() if in_memory else SqliteProvider.open(f"{folder}/bench.db")
+        )
+        self.client = Client(self.provider)
+        self.runtime = Runtime(self.provider, PyRuntimeOptions(log_level="error"))
+        self.runtime.register_activity("Noop", noop)
+        for name, function in [("Hello", hello), ("Sequence", sequence), ("FanOut", fan_out)]:
+            self.runtime.register_orchestration(name, function)
+
+    def __enter__(self):
+        self.runtime.start()
+        self.run("warm-up", "Hello", "x")
+        return self
+
+    def __exit__(self, *_):
+        self.runtime.shutdown(1_000)
+
+    def start(self, instance, name, input):
+        self.client.start_orchestration(instance, name, input)
+
+    def finish(self, instance):
+        result = self.client.wait_for_orchestration(instance, HOUR_MS)
+        if result.status != "Completed":
+            sys.exit(f"{instance} ended as {result.status}: {result.error}")
+
+    def run(self, instance, name, input):
+        """Run one instance from start to result; gives its seconds."""
+        begun = time.perf_counter()
+        self.start(instance, name, input)
+        self.finish(instance)
+        return time.perf_counter() - begun
+
+    def run_all(self, count, name, input):
+        """Run count instances at once; gives the seconds for all."""
+        begun = time.perf_counter()
+        for number in range(count):
+            self.start(f"{name}-{number}", name, input)
+        for number in range(count):
+            self.finish(f"{name}-{number}")
+        return time.perf_counter() - begun
+
+
+def one_by_one(engine, count):
+    times = sorted(engine.run(f"hello-{n}", "Hello", "x") for n in range(count))
+    return {"p50": times[count // 2], "p95": times[min(count - 1, count * 95 // 100)]}
+
+
+def steps(engine, count):
+    return {"per_step": engine.run("steps", "Sequence", count) / count}
+
+
+def open_hellos(engine, count):
+    return {"per_second": count / engine.run_all(count, "Hello", "x")}
+
+
+def fan(engine, count):
+    return {"seconds": engine.run("fan", "FanOut", count)}
+
+
+def open_steps(engine, count):
+    return {"per_second": count * 100 / engine.run_all(count, "Sequence", 100)}
+
+
+WORKLOADS = {
+    "hello": one_by_one,
+    "steps": steps,
+    "open_hellos": open_hellos,
+    "fan_out": fan,
+    "steps_1000": steps,
+    "steps_10000": steps,
+    "memory_hello": one_by_one,
+    "memory_steps": steps,
+    "open_steps": open_steps,
+}
+
+
+def main():
+    workload, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    with Engine(folder, in_memory=workload.startswith("memory_")) as engine:
+        figures = WORKLOADS[workload](engine, count)
+    print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()

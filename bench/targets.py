@@ -1,0 +1,148 @@
+"""What is promised, and the table that says whether it held.
+
+A target bounds one figure of ours, either absolutely or against another figure of the same
+run: against what the disk allows, or against another system. So a slow disk does not fail it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Callable, NamedTuple
+
+# {system: {workload: figures}} of one run; a missing entry was not measured.
+Results = dict[str, dict[str, dict[str, Any]]]
+
+MICROSECONDS, MILLISECONDS, SECONDS = "us", "ms", "s"
+PER_SECOND = "1/s"
+SCALE = {MICROSECONDS: 1e6, MILLISECONDS: 1e3, SECONDS: 1.0, PER_SECOND: 1.0}
+
+
+class Row(NamedTuple):
+    """One line of the table: which figure of which workload, and in which unit it is printed."""
+
+    title: str
+    workload: str
+    figure: str
+    unit: str
+
+
+class Target(NamedTuple):
+    """A bound on a quotient of two figures; a limit is an upper bound unless `at_least` is set."""
+
+    text: str
+    quotient: Callable[[Results], float | None]
+    limit: float
+    at_least: bool = False
+
+
+ROWS = [
+    Row("bare durable commit, p50", "commit", "p50", MICROSECONDS),
+    Row("hello, p50", "hello", "p50", MILLISECONDS),
+    Row("hello, p95", "hello", "p95", MILLISECONDS),
+    Row("sequential steps, each", "steps", "per_step", MILLISECONDS),
+    Row("the same, 1,000 steps", "steps_1000", "per_step", MILLISECONDS),
+    Row("the same, 10,000 steps", "steps_10000", "per_step", MILLISECONDS),
+    Row("hellos with 300 open", "open_hellos", "per_second", PER_SECOND),
+    Row("fan-out of 1,000", "fan_out", "seconds", SECONDS),
+    Row("steps with 300 open", "open_steps", "per_second", PER_SECOND),
+    Row("in memory: hello, p50", "memory_hello", "p50", MILLISECONDS),
+    Row("in memory: step", "memory_steps", "per_step", MILLISECONDS),
+    Row("first commit after kill -9, p95", "recovery", "p95", MILLISECONDS),
+    Row("the same, Python's start included", "recovery", "p95_from_kill", MILLISECONDS),
+]
+
+
+def figure(results: Results, system: str, workload: str, name: str) -> float | None:
+    """One figure, or None when it was not measured."""
+    value = results.get(system, {}).get(workload, {}).get(name)
+    return None if value is None else float(value)
+
+
+def over(a: tuple[str, str, str], b: tuple[str, str, str]) -> Callable[[Results], float | None]:
+    """The quotient of two figures, each named by system, workload and figure."""
+
+    def quotient(results: Results) -> float | None:
+        dividend, divisor = figure(results, *a), figure(results, *b)
+        return None if dividend is None or not divisor else dividend / divisor
+
+    return quotient
+
+
+def alone(system: str, workload: str, name: str) -> Callable[[Results], float | None]:
+    """A figure by itself."""
+    return lambda results: figure(results, system, workload, name)
+
+
+COMMIT = ("commit", "commit", "p50")
+
+TARGETS = [
+    Target("a hello costs at most 6 bare commits (it needs 3)",
+           over(("ours", "hello", "p50"), COMMIT), 6),
+    Target("a step costs at most 2.5 bare commits (it needs 1)",
+           over(("ours", "steps", "per_step"), COMMIT), 2.5),
+    Target("a step of 10,000 costs at most 1.2 times one of 1,000",
+           over(("ours", "steps_10000", "per_step"), ("ours", "steps_1000", "per_step")), 1.2),
+    Target("a hello takes at most a fiftieth of the peer's time",
+           over(("ours", "hello", "p50"), ("peer", "hello", "p50")), 1 / 50),
+    Target("a step takes at most a hundredth of the peer's time",
+           over(("ours", "steps", "per_step"), ("peer", "steps", "per_step")), 1 / 100),
+    Target("at least 10 times the peer's hellos with 300 open",
+           over(("ours", "open_hellos", "per_second"), ("peer", "open_hellos", "per_second")),
+           10, at_least=True),
+    Target("a fan-out takes at most a tenth of the peer's time",
+           over(("ours", "fan_out", "seconds"), ("peer", "fan_out", "seconds")), 1 / 10),
+    Target("a hello takes at most half of dbos's time",
+           over(("ours", "hello", "p50"), ("dbos", "hello", "p50")), 1 / 2),
+    Target("a step takes at most half of dbos's time",
+           over(("ours", "steps", "per_step"), ("dbos", "steps", "per_step")), 1 / 2),
+    Target("at least 10,000 steps a second with 300 open",
+           alone("ours", "open_steps", "per_second"), 10_000, at_least=True),
+    Target("in memory a step takes at most 100 us",
+           alone("ours", "memory_steps", "per_step"), 100e-6),
+    Target("the successor of a killed worker commits within 0.5 s (p95)",
+           alone("ours", "recovery", "p95"), 0.5),
+]  # fmt: skip
+
+
+def shown(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    scaled = value * SCALE[unit]
+    digits = 0 if scaled >= 1_000 else 1 if scaled >= 100 else 2 if scaled >= 1 else 3
+    return f"{scaled:,.{digits}f} {unit}"
+
+
+def table(results: Results) -> Iterator[str]:
+    """The figures as the lines of a Markdown table that also reads well as plain text."""
+    width = max(len(row.title) for row in ROWS)
+    heads = [f"{name:>12}" for name in ("ours", "peer", "dbos")]
+    heads += [f"{name:>9}" for name in ("peer/ours", "dbos/ours")]
+    yield f"| {'':{width}} | {' | '.join(heads)} |"
+    yield f"|{'-' * (width + 2)}|{'-' * 13}:|{'-' * 13}:|{'-' * 13}:|{'-' * 10}:|{'-' * 10}:|"
+    for row in ROWS:
+        values = {s: figure(results, s, row.workload, row.figure) for s in ("ours", "peer", "dbos")}
+        if row.workload == "commit":
+            values["ours"] = figure(results, "commit", "commit", row.figure)
+        if not any(values.values()):
+            continue
+        cells = [f"{shown(values[system], row.unit):>12}" for system in ("ours", "peer", "dbos")]
+        for other in ("peer", "dbos"):
+            mine, theirs = values["ours"], values[other]
+            ratio = None if not mine or not theirs else theirs / mine
+            if ratio is not None and row.unit == PER_SECOND:
+                ratio = 1 / ratio
+            cells.append(f"{'-' if ratio is None else f'{ratio:.1f} x':>9}")
+        yield f"| {row.title:{width}} | {' | '.join(cells)} |"
+
+
+def verdicts(results: Results) -> Iterator[tuple[bool, str]]:
+    """For each target that could be measured whether it held, and a line that says so."""
+    for target in TARGETS:
+        value = target.quotient(results)
+        if value is None:
+            continue
+        held = value >= target.limit if target.at_least else value <= target.limit
+        yield (
+            held,
+            f"{'held  ' if held else 'MISSED'}  {target.text}: {value:.3g} (limit {target.limit:.3g})",
+        )
