@@ -370,12 +370,12 @@ def test_parse_result() -> None:
     assert parse({"ok": 2}) == 2
     assert parse("x") == "x"
     assert parse({"other": 1}) == {"other": 1}
-    with pytest.raises(Exception, match="^bad$"):
+    with pytest.raises(Exception, match=r"^bad$"):
         parse({"err": "bad"})
 
 
 def test_aliases_and_constants() -> None:
-    for name in [
+    names = [
         "RuntimeOptions",
         "OrchestrationStatus",
         "SystemMetrics",
@@ -390,7 +390,8 @@ def test_aliases_and_constants() -> None:
         "InstanceFilter",
         "Event",
         "MetricsSnapshot",
-    ]:
+    ]
+    for name in names:
         assert getattr(duroxide, "Py" + name) is getattr(duroxide, name)
     assert duroxide.__version__
     assert "secret" not in repr(duroxide.PruneOptions())

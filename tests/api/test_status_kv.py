@@ -199,8 +199,6 @@ def test_kv_set_get_clear_and_list(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("keys", "size", "text"), [(150, 65_536, None), (151, 1, "count"), (1, 65_537, "size")]
 )
-    ("keys", "size", "text"), [(150, 65_536, None), (151, 1, "count"), (1, 65_537, "size")]
-)
 def test_kv_limits_are_exact(memory: Engine, keys: int, size: int, text: str | None) -> None:
     assert (duroxide.MAX_KV_KEYS, duroxide.MAX_KV_VALUE_BYTES) == (150, 65_536)
     runtime = memory.runtime()
