@@ -39,3 +39,41 @@ func DefaultOptions() Options {
 		Tags: store.TagFilter{Untagged: true}, VerifyReplay: 0.01, StuckAfter: 5 * time.Second,
 	}
 }
+
+// check gives an *OptionError for the first value that is out of range.
+func (o *Options) check() error {
+	refuse := func(option, text string) error { return &OptionError{Option: option, Text: text} }
+	switch {
+	case o.OrchestrationConcurrency < 1:
+		return refuse("orchestration_concurrency", "must be at least 1")
+	case o.WorkerConcurrency < 1:
+		return refuse("worker_concurrency", "must be at least 1")
+	case o.PollInterval <= 0:
+		return refuse("dispatcher_poll_interval_ms", "must be more than 0")
+	case o.LiveExecutions < 0:
+		return refuse("live_executions", "must not be negative")
+	case o.LiveBytes < 0:
+		return refuse("live_bytes", "must not be negative")
+	case o.MaxAttempts < 1:
+		return refuse("max_attempts", "must be at least 1")
+	case o.Lease < time.Second:
+		return refuse("lease", "must be at least 1 s")
+	case o.CancellationGrace < 0:
+		return refuse("activity_cancellation_grace_ms", "must not be negative")
+	case o.ActivityTimeout < 0:
+		return refuse("activity_timeout_ms", "must not be negative")
+	case o.MaxSessions < 0:
+		return refuse("max_sessions_per_runtime", "must not be negative")
+	case o.SessionIdleTimeout <= 0:
+		return refuse("session_idle_timeout_ms", "must be more than 0")
+	case len(o.Tags.Tags) > maxTags:
+		return refuse("worker_tag_filter", "a worker can subscribe to at most 5 tags")
+	case o.VerifyReplay < 0 || o.VerifyReplay > 1:
+		return refuse("verify_replay", "must be between 0 and 1")
+	case o.StuckAfter <= 0:
+		return refuse("stuck_after", "must be more than 0")
+	}
+	return nil
+}
+
+const maxTags = 5

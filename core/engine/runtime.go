@@ -2,109 +2,299 @@ package engine
 
 import (
 	"context"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/duroxide/duroxide/core/store"
 )
 
 // Runtime dispatches turns and activities of one store to the lanes that its host's threads lend it.
-type Runtime struct{}
+type Runtime struct {
+	store  store.Store
+	opt    Options
+	timing timing
+	names  registry
+	meters meters
+	base   time.Time // zero of the monotonic stamps below
 
-// New checks the options. It touches neither store nor threads.
-func New(s store.Store, o Options) (*Runtime, error) { panic("being written") }
+	ctx    context.Context // of all store calls; ends when everything else has
+	cancel context.CancelFunc
+	owned  sync.WaitGroup // the runtime's goroutines
+	done   chan struct{}  // closed when they are to end
 
-// RegisterOrchestration makes name@version runnable here. Before Start only.
-func (r *Runtime) RegisterOrchestration(name, version string) error { panic("being written") }
+	mu      sync.Mutex
+	phase   phase
+	exiting bool
+	node    store.NodeID // empty while none is joined
+	epoch   int          // grows when the node was lost: whatever was begun before is void
+	lease   leaseState
 
-// RegisterActivity makes an activity runnable here. Before Start only.
-func (r *Runtime) RegisterActivity(name string) error { panic("being written") }
+	instances map[string]*instance
+	ready     fifo[*instance]
+	live      lives
+	forgets   []ExecutionID
+	verifies  []verification
+	roles     int // lanes that hold the turn role and are not slow
 
-// Start joins the store as a node and begins to take work. Lanes are asked for through Supervise.
-func (r *Runtime) Start(ctx context.Context) error { panic("being written") }
+	claimed  map[int64]*job
+	jobs     fifo[*job] // claimed, waiting for a lane
+	running  int        // permits of worker_concurrency in use
+	long     int        // of them in user code for long
+	reserved int        // slots promised to claims under way
+	average  float64    // time from start to end of an activity, ns, moving
+	moreJobs bool       // the store may have jobs for this node
+	jobNews  int        // grows with every word of unclaimed jobs
+	sessions sessions
+	suspects suspects
+	warned   map[string]bool // names that nobody registers, already logged
+	blocked  []string
+	logs     []func() // records that wait for the clock
 
-// Supervise parks the calling thread until a lane is wanted, or until the runtime has stopped (LaneEnd).
-func (r *Runtime) Supervise() LaneRequest { panic("being written") }
+	unsettled      int // activity results without a commit
+	unsettledBytes int64
+	aging          fifo[*job] // those, oldest first
 
-// RunLane lends the calling thread to the runtime. It returns when the lane is to end; the thread must then end too.
-func (r *Runtime) RunLane(req LaneRequest, host Host) { panic("being written") }
+	pending  []*step // turns that wait for the committer
+	inflight int     // calls of CommitTurns now
+	trouble  trouble
 
-// Shutdown stops taking work, waits up to timeout for what runs, gives the rest back uncounted, ends all lanes and
-// leaves the store as a node. It reports whether everything was drained. Idempotent; concurrent callers wait.
-func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) { panic("being written") }
+	lanes        map[int64]*lane
+	idle         []*lane // parked general lanes, the last one parked is woken first
+	turnWake     bool    // a lane was woken for turns and has not arrived
+	jobWakes     int     // lanes woken for activities that have not arrived
+	laneRequests fifo[LaneRequest]
+	nextLane     int64
+	spares       int // lanes replaced because they were stuck
+	nextExec     uint64
 
-// Exiting tells that the process is ending: from here on only successes are committed, failed activities go back
-// uncounted and no new turn is taken, since user code gets errors from the dying interpreter.
-func (r *Runtime) Exiting() { panic("being written") }
+	clock   clockState
+	settles fifo[settling]
+	scout   scoutState
 
-// Metrics of the runtime since Start.
-func (r *Runtime) Metrics() Metrics { panic("being written") }
-
-// Counters of the runtime's inner workings since Start.
-func (r *Runtime) Counters() Counters { panic("being written") }
-
-// Health of the runtime.
-func (r *Runtime) Health(ctx context.Context) Health { panic("being written") }
-
-// Metrics are the counters users see; the JSON names are those of MetricsSnapshot.
-type Metrics struct {
-	OrchStarts                   int64 `json:"orch_starts"`
-	OrchCompletions              int64 `json:"orch_completions"`
-	OrchFailures                 int64 `json:"orch_failures"`
-	OrchApplicationErrors        int64 `json:"orch_application_errors"`
-	OrchInfrastructureErrors     int64 `json:"orch_infrastructure_errors"`
-	OrchConfigurationErrors      int64 `json:"orch_configuration_errors"`
-	OrchPoison                   int64 `json:"orch_poison"`
-	OrchContinueAsNew            int64 `json:"orch_continue_as_new"`
-	SuborchestrationCalls        int64 `json:"suborchestration_calls"`
-	ActivitySuccess              int64 `json:"activity_success"`
-	ActivityAppErrors            int64 `json:"activity_app_errors"`
-	ActivityInfraErrors          int64 `json:"activity_infra_errors"`
-	ActivityConfigErrors         int64 `json:"activity_config_errors"`
-	ActivityPoison               int64 `json:"activity_poison"`
-	OrchDispatcherItemsFetched   int64 `json:"orch_dispatcher_items_fetched"`
-	WorkerDispatcherItemsFetched int64 `json:"worker_dispatcher_items_fetched"`
-	ProviderErrors               int64 `json:"provider_errors"`
+	committerKick, settlerKick, scoutKick, clockKick, keeperKick, drainKick chan struct{}
+	superviseKick                                                           chan struct{}
+	leave                                                                   func() // ends listening
+	ended                                                                   chan struct{}
+	drained                                                                 bool
 }
 
-// Counters let tests assert the design's decisions.
-type Counters struct {
-	Turns           int64 `json:"turns"`            // turns run
-	Commits         int64 `json:"commits"`          // calls of CommitTurns
-	TurnsCommitted  int64 `json:"turns_committed"`  // members of them that were applied
-	SettledAlone    int64 `json:"settled_alone"`    // activity results that did not wait for a turn
-	Loads           int64 `json:"loads"`            // snapshots read with history
-	EventsReplayed  int64 `json:"events_replayed"`  // events of those, replayed
-	LiveTurns       int64 `json:"live_turns"`       // turns of an execution that was still in memory
-	FoundByPoll     int64 `json:"found_by_poll"`    // instances and jobs found by the fall-back poll
-	LeaseWrites     int64 `json:"lease_writes"`     // renewals written
-	AttemptsWritten int64 `json:"attempts_written"` // for suspect work
-	Inline          int64 `json:"inline"`           // turns run on the lane that ran the activity
-	Lanes           int64 `json:"lanes"`            // lanes now
-	Goroutines      int64 `json:"goroutines"`       // of this runtime, now
-	Verified        int64 `json:"verified"`         // live executions replayed for verify_replay
-	Live            int64 `json:"live"`             // executions in memory now
+// phase of a runtime's life. It only goes forward.
+type phase uint8
+
+const (
+	phaseNew      phase = iota
+	phaseRunning        // work is taken
+	phaseDraining       // nothing new is begun; what runs is waited for
+	phaseClosing        // executions are forgotten
+	phaseEnded          // lanes and goroutines end
+)
+
+// timing are the engine's own intervals, in one place so that tests can shorten them.
+type timing struct {
+	resultWait     time.Duration // a result waits so long for its turn before it is settled alone
+	startWithin    time.Duration // a claimed job not started by then is given back
+	slowStep       time.Duration // a turn in user code for so long lets another lane take turns
+	longActivity   time.Duration // an activity in user code for so long lets another lane run activities
+	tick           time.Duration // how often the last two are looked at while work waits
+	lostJobs       time.Duration // how often rows of running jobs are looked at
+	bury           time.Duration
+	unclaimable    time.Duration
+	unclaimedFor   time.Duration // work that nobody can run is poisoned after
+	horizon        time.Duration // timers due within it are kept in memory
+	pollFloor      time.Duration // fall-back poll without any sign of another process
+	clockJump      time.Duration
+	prefetch       time.Duration // jobs are claimed ahead for about so much work
+	retryFirst     time.Duration // back-off of the store
+	retryMost      time.Duration
+	undecodable    time.Duration // pause between attempts to read a history
+	maxResults     int
+	maxResultBytes int64
+	maxGroup       int // turns in one commit
+	maxPending     int // turns waiting for the committer before lanes stop running more
+	maxBacklog     int // ready instances before new ones are no longer adopted
+	maxPrefetch    int
+	maxSpares      int
 }
 
-// Health of a runtime, for people and probes.
-type Health struct {
-	LeaseAgeMS     int64        `json:"lease_age_ms"`
-	StoreReachable bool         `json:"store_reachable"`
-	Stuck          []StuckLane  `json:"stuck"`
-	Waiting        []OldestWait `json:"waiting"`
-	Blocked        []string     `json:"blocked"`
+func defaultTiming() timing {
+	return timing{
+		resultWait: 50 * time.Millisecond, startWithin: time.Second, slowStep: 8 * time.Millisecond,
+		longActivity: 2 * time.Millisecond, tick: 2 * time.Millisecond, lostJobs: 500 * time.Millisecond,
+		bury: time.Second, unclaimable: 10 * time.Second, unclaimedFor: 300 * time.Second, horizon: 2 * time.Minute,
+		pollFloor: 5 * time.Second, clockJump: 2 * time.Second, prefetch: 50 * time.Millisecond,
+		retryFirst: 10 * time.Millisecond, retryMost: 2 * time.Second, undecodable: time.Second,
+		maxResults: 4096, maxResultBytes: 64 << 20, maxGroup: 64, maxPending: 256, maxBacklog: 4096, maxPrefetch: 1024,
+		maxSpares: 16,
+	}
 }
 
-// StuckLane is a lane that stays in user code.
-type StuckLane struct {
-	Instance string `json:"instance"`
-	Name     string `json:"name"`
-	At       string `json:"at"`
-	SinceMS  int64  `json:"since_ms"`
+// New checks the options. It touches neither store nor threads. The error is an *OptionError.
+func New(s store.Store, o Options) (*Runtime, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	r := &Runtime{
+		store: s, opt: o, timing: defaultTiming(), names: newRegistry(), base: time.Now(), done: make(chan struct{}),
+		instances: map[string]*instance{}, claimed: map[int64]*job{}, lanes: map[int64]*lane{},
+		committerKick: make(chan struct{}, 1), settlerKick: make(chan struct{}, 1), scoutKick: make(chan struct{}, 1),
+		clockKick: make(chan struct{}, 1), keeperKick: make(chan struct{}, 1), drainKick: make(chan struct{}, 1),
+		superviseKick: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+	r.live = newLives(o.LiveExecutions, o.LiveBytes)
+	r.warned = map[string]bool{}
+	r.sessions.held = map[string]*session{}
+	r.clock.due = map[string]int64{}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r, nil
 }
 
-// OldestWait is the oldest waiting job of a name and tag.
-type OldestWait struct {
-	Activity string `json:"activity"`
-	Tag      string `json:"tag"`
-	AgeMS    int64  `json:"age_ms"`
+// RegisterOrchestration makes name@version runnable here. Before Start only. The error is a *RegistrationError.
+func (r *Runtime) RegisterOrchestration(name, version string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase != phaseNew {
+		return registrationErrorf("orchestration %s cannot be registered after start: register everything before start()", name)
+	}
+	return r.names.addOrchestration(name, version)
+}
+
+// RegisterActivity makes an activity runnable here. Before Start only. The error is a *RegistrationError.
+func (r *Runtime) RegisterActivity(name string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase != phaseNew {
+		return registrationErrorf("activity %s cannot be registered after start: register everything before start()", name)
+	}
+	return r.names.addActivity(name)
+}
+
+// Start joins the store as a node and begins to take work. Lanes are asked for through Supervise. It waits for the
+// store's answer to the join, not for the first work. A second call is a *StateError.
+func (r *Runtime) Start(ctx context.Context) error {
+	r.mu.Lock()
+	if r.phase != phaseNew {
+		r.mu.Unlock()
+		return &StateError{Text: "runtime was started already: make a new Runtime for a second start"}
+	}
+	r.phase = phaseRunning
+	r.mu.Unlock()
+
+	if err := r.join(ctx); err != nil {
+		r.mu.Lock()
+		r.phase = phaseNew
+		r.mu.Unlock()
+		return err
+	}
+	// A predecessor that died on this host is recognised at once, and what it held comes with the first query.
+	buried, err := r.store.BuryDead(ctx, r.nodeID())
+	if err != nil {
+		r.storeFailed("bury dead nodes", err)
+	}
+	r.leave = r.store.Listen(listener{r})
+
+	r.mu.Lock()
+	lanes := r.opt.WorkerConcurrency + 2
+	if r.opt.ParallelTurns {
+		lanes += r.opt.OrchestrationConcurrency
+	}
+	for range lanes {
+		r.requestLaneLocked(LaneGeneral)
+	}
+	r.scout.want(askStart)
+	r.moreJobs = true
+	r.scout.jobs = true
+	r.mu.Unlock()
+	kick(r.scoutKick)
+	for _, loop := range []func(){r.runCommitter, r.runSettler, r.runScout, r.runClock, r.runKeeper, r.runHousekeeping} {
+		r.spawn(loop)
+	}
+	r.logf("info", "runtime started", "node", string(r.nodeID()), "store", r.store.Describe(),
+		"took_over", strconv.Itoa(len(buried)))
+	return nil
+}
+
+// spawn runs a loop that ends when done is closed; Shutdown waits for it.
+func (r *Runtime) spawn(loop func()) {
+	r.owned.Add(1)
+	r.meters.goroutines.Add(1)
+	go func() {
+		defer r.owned.Done()
+		defer r.meters.goroutines.Add(-1)
+		loop()
+	}()
+}
+
+func (r *Runtime) nodeID() store.NodeID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.node
+}
+
+// now is a monotonic stamp: nanoseconds since the runtime was made.
+func (r *Runtime) now() int64 { return int64(time.Since(r.base)) }
+
+// kick wakes a goroutine that looks at its state after each receive; more kicks than one are one.
+func kick(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// fifo is a queue that keeps its memory.
+type fifo[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *fifo[T]) len() int { return len(q.items) - q.head }
+
+func (q *fifo[T]) push(v T) {
+	if q.head > 64 && q.head*2 > len(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, v)
+}
+
+func (q *fifo[T]) front() T { return q.items[q.head] }
+
+func (q *fifo[T]) pop() T {
+	var zero T
+	v := q.items[q.head]
+	q.items[q.head] = zero
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	return v
+}
+
+// take empties the queue.
+func (q *fifo[T]) take() []T {
+	all := append([]T(nil), q.items[q.head:]...)
+	clear(q.items)
+	q.items, q.head = q.items[:0], 0
+	return all
+}
+
+// each visits the waiting items, oldest first.
+func (q *fifo[T]) each(visit func(T)) {
+	for _, v := range q.items[q.head:] {
+		visit(v)
+	}
+}
+
+// filter keeps the items that keep approves, in order.
+func (q *fifo[T]) filter(keep func(T) bool) {
+	kept := q.items[:0]
+	for _, v := range q.items[q.head:] {
+		if keep(v) {
+			kept = append(kept, v)
+		}
+	}
+	clear(q.items[len(kept):])
+	q.items, q.head = kept, 0
 }

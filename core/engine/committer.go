@@ -1,0 +1,407 @@
+package engine
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/replay"
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// runCommitter puts the turns that lanes hand over into groups, one commit after another: what is handed over while a
+// commit is under way makes the next group.
+func (r *Runtime) runCommitter() {
+	pause := r.timing.retryFirst
+	for {
+		r.mu.Lock()
+		n := min(len(r.pending), r.timing.maxGroup)
+		var steps []*step
+		var turns []store.Turn
+		if n > 0 && r.node != "" {
+			steps = append(steps, r.pending[:n]...)
+			rest := copy(r.pending, r.pending[n:])
+			clear(r.pending[rest:])
+			r.pending = r.pending[:rest]
+			turns = r.beginCommitLocked(steps)
+		}
+		r.mu.Unlock()
+		if len(steps) == 0 {
+			select {
+			case <-r.committerKick:
+				continue
+			case <-r.done:
+				return
+			}
+		}
+		if r.commit(steps, turns) {
+			pause = r.timing.retryFirst
+			continue
+		}
+		if !r.pause(pause) {
+			return
+		}
+		pause = min(pause*2, r.timing.retryMost)
+	}
+}
+
+// beginCommitLocked shares the node's free slots among the members of a group: to each as many as it has jobs of its
+// own, what is left to the last one, for older work of others.
+func (r *Runtime) beginCommitLocked(steps []*step) []store.Turn {
+	r.inflight++
+	free := r.freeSlotsLocked()
+	turns := make([]store.Turn, len(steps))
+	for i, s := range steps {
+		s.claim = 0
+		if free > 0 {
+			s.claim = min(free, len(s.turn.Commit.Jobs))
+			if r.moreJobs && i == len(steps)-1 {
+				s.claim = free
+			}
+		}
+		free -= s.claim
+		r.reserved += s.claim
+		s.turn.Claim = r.claimLocked(s.claim)
+		turns[i] = s.turn
+	}
+	return turns
+}
+
+// commit makes a group durable and takes what the store answers. False: the store failed and the group waits in front
+// of the committer to be tried again.
+func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
+	r.mu.Lock()
+	node, jobNews := r.node, r.jobNews
+	r.mu.Unlock()
+	results, err := r.store.CommitTurns(r.ctx, node, turns)
+	r.meters.commits.Add(1)
+	if err != nil {
+		return r.commitFailed(steps, err)
+	}
+	r.storeWorks()
+
+	var after []*step
+	r.mu.Lock()
+	r.inflight--
+	for i, s := range steps {
+		r.reserved -= s.claim
+		res := &results[i]
+		if res.Err == nil {
+			r.meters.countCommit(s.turn.Commit)
+			after = append(after, s)
+		}
+		if s.epoch != r.epoch {
+			r.voidLocked(s)
+			continue
+		}
+		r.answerLocked(s, res)
+		if len(s.turn.Commit.Jobs) > 0 && len(res.Jobs) < len(s.turn.Commit.Jobs) {
+			r.moreJobs = true
+		} else if s.claim > len(res.Jobs) && r.jobNews == jobNews && i == len(steps)-1 {
+			r.moreJobs = false
+		}
+	}
+	if r.phase >= phaseDraining {
+		kick(r.drainKick)
+	}
+	r.spreadLocked()
+	r.mu.Unlock()
+	for _, s := range after {
+		r.logStep(s)
+	}
+	return true
+}
+
+// answerLocked takes the store's answer to one turn.
+func (r *Runtime) answerLocked(s *step, res *store.TurnResult) {
+	switch {
+	case res.Err == nil:
+		r.appliedLocked(s, res)
+	case errors.Is(res.Err, store.ErrNodeLost):
+		r.loseNodeLocked()
+	case errors.Is(res.Err, store.ErrJobsLost):
+		for _, ref := range res.LostJobs {
+			for _, j := range s.results {
+				if j.JobRef == ref {
+					r.goneLocked(j)
+				}
+			}
+		}
+		r.refusedLocked(s)
+	case errors.Is(res.Err, store.ErrFenced):
+		r.timersDropLocked(s.inst.id)
+		r.refusedLocked(s)
+	default:
+		r.meters.providerErrors.Add(1)
+		r.logLocked("error", "turn could not be stored: "+res.Err.Error(), "instance_id", s.inst.id)
+		r.refusedLocked(s)
+		r.delayLocked(s.inst, r.backoffLocked(s.inst))
+	}
+}
+
+// appliedLocked: the turn is durable. Its jobs run, and what has arrived for the instance leads its next turn.
+func (r *Runtime) appliedLocked(s *step, res *store.TurnResult) {
+	inst, c := s.inst, s.turn.Commit
+	inst.failures, inst.counted = 0, 0
+	r.clearSuspectTurnLocked(inst)
+	var again []*job
+	var left map[int64]bool
+	if len(c.Consumed) >= len(s.offered) || c.Status != replay.Running {
+		for _, j := range s.results {
+			r.goneLocked(j)
+		}
+	} else {
+		again, left = r.sortLeftLocked(s)
+	}
+	inst.state = idle
+	r.addJobsLocked(res.Jobs)
+	r.offerAgainLocked(inst, again)
+	if res.NextDue > 0 {
+		r.dueLocked(inst.id, res.NextDue)
+	}
+	inst.untaken, inst.left = res.Messages, left
+	inst.awarded = false
+
+	if c.Status == replay.Running {
+		if e := s.live; e != nil {
+			e.turn = s.turn.New
+			if !r.keepLocked(e) && inst.live == e {
+				r.forgetLocked(e)
+			}
+		}
+	} else {
+		if s.live != nil {
+			r.verifyLocked(inst.id, s.live)
+			r.forgetLocked(s.live)
+		}
+		r.dropInboxLocked(inst)
+		if c.Status == replay.ContinuedAsNew && c.Next != nil {
+			inst.snapshot = &store.Snapshot{
+				Instance: inst.id, Life: s.turn.Life, Turn: s.turn.New, Execution: c.Execution + 1, Name: s.turn.Name,
+				Version: c.Next.Version, Events: []history.Event{*c.Next}, NextEventID: 2, Messages: res.Messages,
+				Node: r.node,
+			}
+			if c.Next.Start != nil {
+				inst.snapshot.Parent = c.Next.Start.Parent
+			}
+			inst.left = nil
+		} else if c.Status != replay.ContinuedAsNew {
+			inst.untaken, inst.left = nil, nil
+			r.timersDropLocked(inst.id)
+		}
+	}
+	more := inst.reload || len(inst.inbox) > 0
+	for i := range inst.untaken {
+		more = more || !inst.left[inst.untaken[i].Row]
+	}
+	switch {
+	case more:
+		r.readyLocked(inst)
+	case inst.snapshot != nil: // the next execution's continue message has been lost from sight
+		inst.reload = true
+		r.readyLocked(inst)
+	}
+	r.releaseLocked(inst)
+}
+
+// sortLeftLocked finds what a turn was offered and did not take: results go to the next turn, stored messages wait for
+// a turn that has another reason.
+func (r *Runtime) sortLeftLocked(s *step) (again []*job, left map[int64]bool) {
+	consumed := s.turn.Commit.Consumed
+	jobs, rows := make(map[int64]bool, len(s.results)), make(map[int64]bool, len(consumed))
+	for i := range consumed {
+		if m := &consumed[i]; m.JobID != 0 {
+			jobs[m.JobID] = true
+		} else {
+			rows[m.Row] = true
+		}
+	}
+	for _, j := range s.results {
+		if jobs[j.ID] {
+			r.goneLocked(j)
+		} else {
+			again = append(again, j)
+		}
+	}
+	left = map[int64]bool{}
+	for i := range s.offered {
+		if m := &s.offered[i]; m.JobID == 0 && !rows[m.Row] {
+			left[m.Row] = true
+		}
+	}
+	return again, left
+}
+
+// refusedLocked: the store has another turn for the instance, or lost jobs of this one. User code cannot be rewound,
+// so it is thrown away and the turn is done again from the store.
+func (r *Runtime) refusedLocked(s *step) {
+	inst := s.inst
+	r.clearSuspectTurnLocked(inst)
+	if s.live != nil {
+		r.forgetLocked(s.live)
+	}
+	inst.untaken, inst.left, inst.snapshot = nil, nil, nil
+	inst.awarded = false
+	inst.state = idle
+	r.offerAgainLocked(inst, s.results)
+	inst.reload = true
+	r.readyLocked(inst)
+}
+
+// commitFailed: the store could not do it. A group that was not applied is tried again as it is, since its user code
+// stands where the commit says; one whose outcome is unknown is thrown away.
+func (r *Runtime) commitFailed(steps []*step, err error) bool {
+	unknown, retryable := store.IsUnknown(err), store.IsRetryable(err)
+	lost := errors.Is(err, store.ErrNodeLost)
+	r.storeFailed("commit turns", err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inflight--
+	claims := false
+	for _, s := range steps {
+		r.reserved -= s.claim
+		claims = claims || s.claim > 0
+	}
+	switch {
+	case lost:
+		r.pending = append(r.pending, steps...)
+		r.loseNodeLocked()
+		return true
+	case retryable && !unknown:
+		r.pending = append(steps[:len(steps):len(steps)], r.pending...)
+		kick(r.committerKick)
+		return false
+	case unknown && claims:
+		// The store may hold jobs as claimed by this node that it never heard of: only a new node is rid of them.
+		r.pending = append(r.pending, steps...)
+		r.loseNodeLocked()
+		return true
+	case !unknown && len(steps) > 1:
+		// One of them cannot be stored; alone it does not stop the others.
+		for _, s := range steps {
+			turns := r.beginCommitLocked([]*step{s})
+			r.mu.Unlock()
+			r.commit([]*step{s}, turns)
+			r.mu.Lock()
+		}
+		return true
+	}
+	for _, s := range steps {
+		if s.epoch != r.epoch {
+			r.voidLocked(s)
+			continue
+		}
+		r.refusedLocked(s)
+		r.delayLocked(s.inst, r.backoffLocked(s.inst))
+	}
+	return true
+}
+
+// voidLocked ends a turn that was begun by a node which is no more.
+func (r *Runtime) voidLocked(s *step) {
+	for _, j := range s.results {
+		r.goneLocked(j)
+	}
+	if s.live != nil {
+		r.forgetLocked(s.live)
+	}
+	inst := s.inst
+	inst.untaken, inst.left, inst.snapshot, inst.state = nil, nil, nil, idle
+	inst.awarded = false
+	inst.reload = false
+	r.scout.want(askWoken)
+	kick(r.scoutKick)
+	r.releaseLocked(inst)
+}
+
+// dropInboxLocked forgets results that belong to an execution which has ended: its jobs are gone with it.
+func (r *Runtime) dropInboxLocked(inst *instance) {
+	for _, j := range inst.inbox {
+		r.goneLocked(j)
+	}
+	inst.inbox = nil
+}
+
+// backoffLocked gives the pause before an instance is tried again.
+func (r *Runtime) backoffLocked(inst *instance) time.Duration {
+	inst.failures++
+	return jitter(min(r.timing.retryFirst<<min(inst.failures, 12), 30*r.timing.retryMost))
+}
+
+func (r *Runtime) backoff(inst *instance) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.backoffLocked(inst)
+}
+
+// delayLocked takes a ready instance back for a while.
+func (r *Runtime) delayLocked(inst *instance, d time.Duration) {
+	if inst.state == ready {
+		r.ready.filter(func(o *instance) bool { return o != inst })
+		inst.state = idle
+	}
+	r.clock.retries = append(r.clock.retries, retry{at: r.now() + int64(d), inst: inst})
+	r.armClockLocked(r.now() + int64(d))
+}
+
+// postponeTurn ends a turn that could not be done now.
+func (r *Runtime) postponeTurn(t *turning, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.offerAgainLocked(t.inst, t.results)
+	t.inst.state = idle
+	t.inst.reload = true
+	r.delayLocked(t.inst, d)
+}
+
+// jitter draws between half and one and a half of a pause, so that nodes in the same trouble spread out.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d+1)
+}
+
+// trouble is what the log was told about the store.
+type trouble struct {
+	on    bool
+	since time.Time
+}
+
+// storeFailed counts an error of the store; the log hears once of each time of trouble. No claimed activity is started
+// before the store has taken a write again.
+func (r *Runtime) storeFailed(what string, err error) {
+	r.meters.providerErrors.Add(1)
+	if r.ctx.Err() != nil {
+		return
+	}
+	if !store.IsRetryable(err) && !store.IsUnknown(err) {
+		r.logf("error", what+": "+err.Error())
+		return
+	}
+	r.mu.Lock()
+	first := !r.trouble.on && r.phase != phaseEnded
+	if first {
+		r.trouble = trouble{on: true, since: time.Now()}
+	}
+	r.mu.Unlock()
+	if first {
+		r.logf("warn", "storage trouble, work is retried: "+what+": "+err.Error())
+	} else {
+		r.logf("debug", what+": "+err.Error())
+	}
+}
+
+// storeWorks ends a time of trouble.
+func (r *Runtime) storeWorks() {
+	r.mu.Lock()
+	over := r.trouble.on
+	since := r.trouble.since
+	if over {
+		r.trouble.on = false
+		r.spreadLocked()
+	}
+	r.mu.Unlock()
+	if over {
+		r.logf("info", "storage works again", "after_ms", strconv.FormatInt(time.Since(since).Milliseconds(), 10))
+	}
+}

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// turnRoles is how many lanes may run turns at once: where threads share one interpreter lock, more than one only
+// adds waiting for it.
+func (r *Runtime) turnRoles() int {
+	if r.opt.ParallelTurns {
+		return r.opt.OrchestrationConcurrency
+	}
+	return 1
+}
+
+// canTurnLocked: the turn role is to be had and there is something to do with it.
+func (r *Runtime) canTurnLocked() bool {
+	if r.roles >= r.turnRoles() {
+		return false
+	}
+	if len(r.forgets) > 0 {
+		return true
+	}
+	if r.phase != phaseRunning && r.phase != phaseDraining {
+		return false
+	}
+	return r.mayTurnLocked() || len(r.verifies) > 0
+}
+
+// mayTurnLocked: an instance is ready and may run now.
+func (r *Runtime) mayTurnLocked() bool {
+	return r.ready.len() > 0 && r.phase == phaseRunning && !r.exiting && r.node != "" && len(r.pending) < r.timing.maxPending
+}
+
+// mayStartLocked: claimed jobs may be started at all.
+func (r *Runtime) mayStartLocked() bool {
+	return r.phase == phaseRunning && !r.exiting && r.node != "" && !r.trouble.on && !r.lease.doubtful &&
+		r.unsettled < r.timing.maxResults && r.unsettledBytes < r.timing.maxResultBytes
+}
+
+// canRunLocked: a job waits and a permit is free.
+func (r *Runtime) canRunLocked() bool {
+	return r.jobs.len() > 0 && r.running < r.opt.WorkerConcurrency && r.mayStartLocked()
+}
+
+// spreadLocked wakes lanes for work that nobody is about to take. Whoever adds work, or leaves with some of it, calls
+// it; a lane that is about to call next need not.
+func (r *Runtime) spreadLocked() {
+	if r.canTurnLocked() {
+		if !r.turnWake {
+			r.turnWake = r.wakeLaneLocked(wokenForTurns)
+		}
+	} else if r.ready.len() > 0 && r.roles > 0 {
+		r.armTickLocked()
+	}
+	r.spreadSessionsLocked()
+	if r.canRunLocked() && r.jobs.len() > r.jobWakes {
+		// Two lanes do more short activities than eight; the tick wakes more when these turn out to be long.
+		if r.running-r.long+r.jobWakes < 2 && r.wakeLaneLocked(wokenForJobs) {
+			r.jobWakes++
+		}
+		r.armTickLocked()
+	}
+}
+
+// tickLocked looks for work that waits behind user code that takes long, and reports whether to look again.
+func (r *Runtime) tickLocked() bool {
+	now := r.now()
+	for _, l := range r.lanes {
+		since := r.inUserSince(l, now)
+		if l.role && !l.slow && since > int64(r.timing.slowStep) {
+			l.slow = true
+			r.roles--
+		}
+	}
+	if r.canTurnLocked() && !r.turnWake {
+		r.turnWake = r.wakeLaneLocked(wokenForTurns)
+	}
+	for _, l := range r.lanes {
+		if j := l.job; j != nil && !j.long && !j.released && now-j.begun > int64(r.timing.longActivity) {
+			j.long = true
+			r.long++
+		}
+	}
+	if r.canRunLocked() && r.running-r.long+r.jobWakes < 2 {
+		// As many again as run: with activities that wait, all permits are in use after three looks.
+		for range max(2, r.running) {
+			if r.jobs.len() <= r.jobWakes || r.running+r.jobWakes >= r.opt.WorkerConcurrency || !r.wakeLaneLocked(wokenForJobs) {
+				break
+			}
+			r.jobWakes++
+		}
+	}
+	return (r.ready.len() > 0 && r.roles > 0) || r.canRunLocked()
+}
+
+// restLocked runs when a lane finds nothing to do: work in the store that no commit will claim is fetched.
+func (r *Runtime) restLocked() {
+	if r.moreJobs && r.ready.len() == 0 && len(r.pending) == 0 && r.inflight == 0 && r.freeSlotsLocked() > 0 && r.mayStartLocked() {
+		r.scout.jobs = true
+		kick(r.scoutKick)
+	}
+	if r.scout.moreReady && r.ready.len() < r.timing.maxGroup {
+		r.scout.want(askMore)
+		kick(r.scoutKick)
+	}
+	if r.phase >= phaseDraining {
+		kick(r.drainKick)
+	}
+}
+
+// freeSlotsLocked is how many more jobs this node may claim: free permits, and with short activities so many ahead as
+// are done in the time of a few commits.
+func (r *Runtime) freeSlotsLocked() int {
+	if !r.mayStartLocked() {
+		return 0
+	}
+	ahead := 0
+	if r.average > 0 {
+		ahead = int(float64(r.timing.prefetch) / r.average * float64(min(2, r.opt.WorkerConcurrency)))
+	}
+	free := r.opt.WorkerConcurrency - r.running + min(ahead, r.timing.maxPrefetch)
+	return max(0, free-r.jobs.len()-r.sessions.busy()-r.reserved)
+}
+
+// listener hears of writes on the threads of those who write.
+type listener struct{ r *Runtime }
+
+// Adopt takes a new instance for this node when it may run at once.
+func (w listener) Adopt(name, version string) (store.NodeID, bool) {
+	r := w.r
+	if _, ok := r.names.resolve(name, version); !ok {
+		return "", false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase != phaseRunning || r.exiting || r.node == "" || r.ready.len() >= r.timing.maxBacklog {
+		return "", false
+	}
+	return r.node, true
+}
+
+// Wake takes the news of a commit. It runs on the thread of whoever wrote, which may be a lane of this runtime.
+func (w listener) Wake(news store.Wake) {
+	r := w.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase != phaseRunning {
+		return
+	}
+	if s := news.Started; s != nil {
+		inst := r.instanceLocked(s.Instance)
+		inst.awarded = true
+		if inst.state == idle && inst.live == nil {
+			inst.snapshot = s
+		} else {
+			inst.reload = true
+		}
+		if s.NextDue > 0 {
+			r.dueLocked(s.Instance, s.NextDue)
+		}
+		if len(s.Messages) > 0 || inst.reload {
+			r.readyLocked(inst)
+		}
+	}
+	for _, id := range news.Ready {
+		if news.Started != nil && news.Started.Instance == id {
+			continue
+		}
+		r.newsLocked(id)
+	}
+	for _, d := range news.Due {
+		r.dueLocked(d.Instance, d.Due)
+	}
+	if news.Jobs {
+		r.jobNews++
+		r.moreJobs = true
+		r.restLocked()
+	}
+	for _, ref := range news.LostJobs {
+		r.lostLocked(ref)
+	}
+	if news.Elsewhere {
+		r.jobNews++
+		r.moreJobs = true
+		r.scout.want(askElsewhere)
+		r.scout.jobs = true
+		kick(r.scoutKick)
+	}
+	r.spreadLocked()
+}
+
+// newsLocked: the store has something new for the instance. One this node does not work on may be another's: the
+// store is asked, which knows who committed it last.
+func (r *Runtime) newsLocked(id string) {
+	inst := r.instances[id]
+	if inst == nil {
+		r.scout.want(askWoken)
+		kick(r.scoutKick)
+		return
+	}
+	inst.reload = true
+	r.readyLocked(inst)
+}

@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Health of a runtime, for people and probes.
+type Health struct {
+	LeaseAgeMS     int64        `json:"lease_age_ms"` // since the last renewal
+	StoreReachable bool         `json:"store_reachable"`
+	Stuck          []StuckLane  `json:"stuck"`
+	Waiting        []OldestWait `json:"waiting"`
+	Blocked        []string     `json:"blocked"` // "instance: reason"
+}
+
+// StuckLane is a lane that stays in the user code of a turn.
+type StuckLane struct {
+	Instance string `json:"instance"`
+	Name     string `json:"name"`
+	At       string `json:"at"` // file:line where it is known, else empty
+	SinceMS  int64  `json:"since_ms"`
+}
+
+// OldestWait is the oldest waiting job of a name and tag, of those that this node has claimed.
+type OldestWait struct {
+	Activity string `json:"activity"`
+	Tag      string `json:"tag"`
+	AgeMS    int64  `json:"age_ms"`
+}
+
+// Health of the runtime. It asks the store for a sign of life within ctx.
+func (r *Runtime) Health(ctx context.Context) Health {
+	_, err := r.store.QueueDepths(ctx)
+	h := Health{StoreReachable: err == nil, Stuck: []StuckLane{}, Waiting: []OldestWait{}}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.lease.renewed.IsZero() {
+		h.LeaseAgeMS = time.Since(r.lease.renewed).Milliseconds()
+	}
+	now := r.now()
+	for _, l := range r.lanes {
+		if since := time.Duration(r.inUserSince(l, now)); l.turnOf != nil && since >= r.opt.StuckAfter {
+			stuck := StuckLane{Instance: l.turnOf.id, SinceMS: since.Milliseconds()}
+			if l.turnOf.live != nil {
+				stuck.Name = l.turnOf.live.name
+			}
+			h.Stuck = append(h.Stuck, stuck)
+		}
+	}
+	oldest := map[[2]string]int64{}
+	note := func(j *job) {
+		key := [2]string{j.Name, j.Tag}
+		if at, ok := oldest[key]; !ok || j.claimedAt < at {
+			oldest[key] = j.claimedAt
+		}
+	}
+	r.jobs.each(note)
+	for _, s := range r.sessions.held {
+		s.queue.each(note)
+	}
+	for key, at := range oldest {
+		h.Waiting = append(h.Waiting, OldestWait{Activity: key[0], Tag: key[1], AgeMS: (now - at) / int64(time.Millisecond)})
+	}
+	slices.SortFunc(h.Waiting, func(a, b OldestWait) int { return int(b.AgeMS - a.AgeMS) })
+	h.Blocked = append([]string{}, r.blocked...)
+	return h
+}

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"sync/atomic"
+)
+
+// lane is a thread of the host, lent through RunLane.
+type lane struct {
+	id   int64
+	kind LaneKind
+	host Host
+	wake chan struct{}
+	// step is when the user code that runs now was entered (see Runtime.now); 0 = none runs.
+	step atomic.Int64
+
+	// Guarded by the runtime's mutex.
+	wokenFor wokenFor
+	role     bool // takes turns
+	slow     bool // its turn takes so long that another lane may take turns
+	stuck    bool // reported by the watchdog
+	detached bool // replaced: it ends when its user code returns
+	session  *session
+	turnOf   *instance // in user code for a turn of it
+	turnName string
+	job      *job      // that runs now
+	ran      *instance // whose activity ran last, right before now
+}
+
+type wokenFor uint8
+
+const (
+	wokenForNothing wokenFor = iota
+	wokenForTurns
+	wokenForJobs
+)
+
+// user runs user code on the lane under the watchdog's clock.
+func (r *Runtime) user(l *lane, run func()) {
+	l.step.Store(r.now())
+	defer l.step.Store(0)
+	run()
+}
+
+// inUserSince tells how long the lane has been in user code; 0 when it is not.
+func (r *Runtime) inUserSince(l *lane, now int64) int64 {
+	if entered := l.step.Load(); entered != 0 && now > entered {
+		return now - entered
+	}
+	return 0
+}
+
+// Supervise parks the calling thread until a lane is wanted, or until the runtime has stopped (LaneEnd). One thread
+// calls it at a time.
+func (r *Runtime) Supervise() LaneRequest {
+	for {
+		r.mu.Lock()
+		switch {
+		case r.phase == phaseEnded:
+			r.mu.Unlock()
+			kick(r.superviseKick) // whoever asks again is told again
+			return LaneRequest{Kind: LaneEnd}
+		case r.laneRequests.len() > 0:
+			req := r.laneRequests.pop()
+			r.mu.Unlock()
+			return req
+		}
+		r.mu.Unlock()
+		<-r.superviseKick
+	}
+}
+
+func (r *Runtime) requestLaneLocked(kind LaneKind) int64 {
+	r.nextLane++
+	r.laneRequests.push(LaneRequest{ID: r.nextLane, Kind: kind})
+	kick(r.superviseKick)
+	return r.nextLane
+}
+
+// RunLane lends the calling thread to the runtime. It returns when the lane is to end; the thread must then end too.
+func (r *Runtime) RunLane(req LaneRequest, host Host) {
+	l := &lane{id: req.ID, kind: req.Kind, host: host, wake: make(chan struct{}, 1)}
+	r.mu.Lock()
+	if r.phase == phaseEnded {
+		r.mu.Unlock()
+		return
+	}
+	r.lanes[l.id] = l
+	if l.kind == LaneSession {
+		r.attachSessionLocked(l)
+	}
+	r.mu.Unlock()
+	defer r.dropLane(l)
+
+	if l.kind == LaneSession {
+		r.runSessionLane(l)
+		return
+	}
+	for {
+		j, more := r.next(l)
+		switch {
+		case !more:
+			return
+		case j != nil:
+			r.runJob(l, j)
+		default:
+			r.takeTurns(l)
+		}
+	}
+}
+
+// dropLane also runs when the host's thread leaves by a panic, so that its work is not lost with it.
+func (r *Runtime) dropLane(l *lane) {
+	r.mu.Lock()
+	delete(r.lanes, l.id)
+	if l.role && !l.slow {
+		r.roles--
+	}
+	l.role = false
+	r.spreadLocked()
+	r.mu.Unlock()
+	kick(r.drainKick)
+}
+
+// next parks a general lane until it has something to do: an activity, or (nil) the turn role. False: the lane ends.
+func (r *Runtime) next(l *lane) (*job, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		switch {
+		case r.phase == phaseEnded || l.detached:
+			return nil, false
+		case r.canTurnLocked():
+			r.roles++
+			l.role, l.slow = true, false
+			r.spreadLocked()
+			return nil, true
+		case r.canRunLocked():
+			j := r.jobs.pop()
+			r.beginJobLocked(l, j)
+			r.spreadLocked()
+			return j, true
+		}
+		l.ran = nil
+		r.idle = append(r.idle, l)
+		r.restLocked()
+		r.mu.Unlock()
+		<-l.wake
+		r.mu.Lock()
+		switch l.wokenFor {
+		case wokenForTurns:
+			r.turnWake = false
+		case wokenForJobs:
+			r.jobWakes--
+		case wokenForNothing:
+		}
+		l.wokenFor = wokenForNothing
+	}
+}
+
+// wakeLaneLocked wakes the lane that parked last: its thread is the warmest.
+func (r *Runtime) wakeLaneLocked(what wokenFor) bool {
+	n := len(r.idle)
+	if n == 0 {
+		return false
+	}
+	l := r.idle[n-1]
+	r.idle[n-1] = nil
+	r.idle = r.idle[:n-1]
+	l.wokenFor = what
+	l.wake <- struct{}{} // never blocks: one lane is woken once for each time it parks
+	return true
+}
+
+// replaceLaneLocked gives up a lane that does not come back from user code and asks for another in its place.
+func (r *Runtime) replaceLaneLocked(l *lane) bool {
+	if l.detached || r.spares >= r.timing.maxSpares || r.phase != phaseRunning {
+		return false
+	}
+	l.detached = true
+	r.spares++
+	if l.kind == LaneGeneral {
+		r.requestLaneLocked(LaneGeneral)
+	}
+	return true
+}

@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// leaseState is the runtime's hold on its node row.
+type leaseState struct {
+	row     *store.Lease
+	renewed time.Time
+	// doubtful: the wall clock jumped, so the lease may be over.
+	doubtful  bool
+	reachable bool
+}
+
+// join becomes a new node.
+func (r *Runtime) join(ctx context.Context) error {
+	id := store.NodeID(history.NewToken().String())
+	lease, err := r.store.Join(ctx, store.Node{
+		ID: id, Label: r.opt.WorkerNodeID, LeaseMS: r.opt.Lease.Milliseconds(),
+		Orchestrations: r.names.nodeOrchestrations(), Activities: r.names.nodeActivities(),
+	})
+	if err != nil {
+		r.meters.providerErrors.Add(1)
+		return err
+	}
+	r.mu.Lock()
+	r.node = id
+	r.lease = leaseState{row: lease, renewed: time.Now(), reachable: true}
+	r.mu.Unlock()
+	return nil
+}
+
+// runKeeper renews the lease at a third of its length, and joins again when it was lost.
+func (r *Runtime) runKeeper() {
+	period := r.opt.Lease / 3
+	wait := time.NewTimer(period)
+	defer wait.Stop()
+	for {
+		select {
+		case <-wait.C:
+		case <-r.keeperKick:
+		case <-r.done:
+			return
+		}
+		next := period
+		r.mu.Lock()
+		joined, row := r.node != "", r.lease.row
+		r.mu.Unlock()
+		switch {
+		case !joined:
+			if !r.rejoin() {
+				next = min(period, r.timing.retryMost/4)
+			}
+		default:
+			err := r.store.Renew(r.ctx, row)
+			switch {
+			case err == nil:
+				r.meters.leaseWrites.Add(1)
+				r.mu.Lock()
+				r.lease.renewed, r.lease.doubtful, r.lease.reachable = time.Now(), false, true
+				r.spreadLocked()
+				r.mu.Unlock()
+				r.storeWorks()
+			case errors.Is(err, store.ErrNodeLost):
+				r.mu.Lock()
+				r.loseNodeLocked()
+				r.mu.Unlock()
+				next = 0
+			default:
+				r.storeFailed("renew the node's lease", err)
+				r.mu.Lock()
+				r.lease.reachable = false
+				r.mu.Unlock()
+				next = min(period, r.timing.retryMost/4)
+			}
+		}
+		wait.Reset(next)
+	}
+}
+
+// loseNodeLocked discards everything the node held: another may have it by now. The keeper joins anew.
+func (r *Runtime) loseNodeLocked() {
+	if r.node == "" {
+		return
+	}
+	lost := r.node
+	r.node = ""
+	r.epoch++
+	r.lease.row = nil
+	for _, j := range r.claimed {
+		if j.state == jobRunning {
+			j.dropped = true
+			r.cancelJobLocked(j)
+			delete(r.claimed, j.ID)
+			continue
+		}
+		if j.state != jobTaken {
+			r.goneLocked(j)
+		}
+	}
+	r.jobs.take()
+	r.aging.take()
+	r.settles.take()
+	for _, s := range r.sessions.held {
+		s.over = true
+		s.queue.take()
+		if s.lane != nil {
+			kick(s.lane.wake)
+		}
+	}
+	r.sessions.held = map[string]*session{}
+	r.sessions.waiting.take()
+	pending := r.pending
+	r.pending = nil
+	for _, s := range pending {
+		r.voidLocked(s)
+	}
+	r.ready.take()
+	for _, inst := range r.instances {
+		if inst.state == running || inst.state == committing {
+			continue // its turn is void when it comes back
+		}
+		inst.inbox = nil
+		if inst.live != nil {
+			r.forgetLocked(inst.live)
+		}
+		inst.state, inst.snapshot, inst.untaken, inst.left, inst.reload = idle, nil, nil, nil, false
+		inst.jobs, inst.failures, inst.counted, inst.awarded = 0, 0, 0, false
+		r.clearSuspectTurnLocked(inst)
+		r.releaseLocked(inst)
+	}
+	r.clock.due = map[string]int64{}
+	r.clock.timers, r.clock.retries = nil, nil
+	r.logLocked("warn", "node lease was lost: everything held is discarded, joining as a new node", "node", string(lost))
+	kick(r.keeperKick)
+	r.spreadLocked()
+}
+
+// rejoin becomes a new node after the old one was lost.
+func (r *Runtime) rejoin() bool {
+	r.mu.Lock()
+	on := r.phase == phaseRunning
+	r.mu.Unlock()
+	if !on {
+		return true
+	}
+	if err := r.join(r.ctx); err != nil {
+		r.storeFailed("join as a node", err)
+		return false
+	}
+	r.mu.Lock()
+	r.moreJobs = true
+	r.scout.want(askStart)
+	r.scout.jobs = true
+	r.mu.Unlock()
+	kick(r.scoutKick)
+	r.logf("info", "joined as a new node", "node", string(r.nodeID()))
+	return true
+}
+
+// runHousekeeping frees what dead nodes held, gives up idle sessions, and looks for work that nobody can run.
+func (r *Runtime) runHousekeeping() {
+	bury := time.NewTicker(r.timing.bury)
+	defer bury.Stop()
+	unclaimable := time.NewTicker(r.timing.unclaimable)
+	defer unclaimable.Stop()
+	for {
+		select {
+		case <-r.done:
+			return
+		case <-bury.C:
+			r.releaseIdleSessions()
+			node := r.nodeID()
+			if node == "" {
+				continue
+			}
+			buried, err := r.store.BuryDead(r.ctx, node)
+			if err != nil {
+				r.storeFailed("bury dead nodes", err)
+				continue
+			}
+			if len(buried) == 0 {
+				continue
+			}
+			for _, dead := range buried {
+				r.logf("warn", "a node is dead, its work is taken over", "node", string(dead))
+			}
+			r.mu.Lock()
+			r.jobNews++
+			r.moreJobs = true
+			r.scout.want(askElsewhere)
+			r.scout.jobs = true
+			r.mu.Unlock()
+			kick(r.scoutKick)
+		case <-unclaimable.C:
+			r.tendUnclaimable()
+		}
+	}
+}

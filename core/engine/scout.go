@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// ask is why the store is asked for instances that are ready.
+type ask uint8
+
+const (
+	askStart     ask = 1 << iota // a new node: everything that waits
+	askWoken                     // a wake-up named an instance that this node does not hold
+	askMore                      // the last answer was full
+	askElsewhere                 // another process wrote, or a node died
+	askLater                     // what was left to another node for a moment
+	askPoll                      // no sign of anything: the fall-back
+)
+
+// scoutState is what the store is to be asked for.
+type scoutState struct {
+	ready     ask
+	jobs      bool
+	moreReady bool
+	laterAt   int64    // ask once more then: another node's time to take what it committed last is over
+	release   []string // sessions to be given up
+}
+
+func (s *scoutState) want(why ask) { s.ready |= why }
+
+func (s *scoutState) wantLater(at int64) {
+	if s.laterAt == 0 || at < s.laterAt {
+		s.laterAt = at
+	}
+}
+
+const (
+	readyLimit    = 256
+	affinitySlack = 10 * time.Millisecond
+	sessionPause  = 100 * time.Millisecond
+)
+
+// runScout asks the store for work that no commit brings along: what other processes stored, what a start finds, what
+// became free.
+func (r *Runtime) runScout() {
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	poll := max(r.opt.PollInterval, r.timing.pollFloor)
+	lastPoll, lastLook := r.now(), r.now()
+	horizon := r.timing.horizon / 2
+	lastHorizon := r.now()
+	for {
+		select {
+		case <-wait.C:
+		case <-r.scoutKick:
+		case <-r.done:
+			return
+		}
+		now := r.now()
+		r.mu.Lock()
+		on := r.phase == phaseRunning && r.node != ""
+		if r.scout.laterAt != 0 && now >= r.scout.laterAt {
+			r.scout.laterAt = 0
+			r.scout.want(askLater)
+		}
+		polled := now-lastPoll >= int64(poll)
+		if polled || now-lastHorizon >= int64(horizon) {
+			r.scout.want(askPoll)
+			r.scout.jobs = r.scout.jobs || polled
+		}
+		why, jobs, release := r.scout.ready, r.scout.jobs, r.scout.release
+		r.scout.release = nil
+		if on {
+			r.scout.ready, r.scout.jobs = 0, false
+		}
+		running := on && r.running > 0 && now-lastLook >= int64(r.timing.lostJobs)
+		r.mu.Unlock()
+
+		if on && len(release) > 0 {
+			r.releaseSessions(release)
+		}
+		if on && why != 0 {
+			if polled {
+				lastPoll = now
+			}
+			lastHorizon = now
+			r.findReady(why)
+		}
+		if on && jobs {
+			r.claimJobs(why == askPoll)
+		}
+		if running {
+			lastLook = now
+			r.findLost(now)
+		}
+
+		now = r.now()
+		next := min(lastPoll+int64(poll), lastHorizon+int64(horizon))
+		r.mu.Lock()
+		if r.scout.laterAt != 0 {
+			next = min(next, r.scout.laterAt)
+		}
+		if r.running > 0 {
+			next = min(next, max(lastLook+int64(r.timing.lostJobs), now+int64(r.timing.lostJobs)/2))
+		}
+		r.mu.Unlock()
+		wait.Reset(max(time.Millisecond, time.Duration(next-now)))
+	}
+}
+
+// findReady asks for instances with something to do.
+func (r *Runtime) findReady(why ask) {
+	res, err := r.store.Ready(r.ctx, store.ReadyQuery{
+		Node: r.nodeID(), Names: r.names.readyNames(), Limit: readyLimit, HorizonMS: r.timing.horizon.Milliseconds(),
+		Skip: func(id string) bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			inst := r.instances[id]
+			return inst != nil && inst.state != idle
+		},
+	})
+	if err != nil {
+		r.storeFailed("look for ready instances", err)
+		r.mu.Lock()
+		r.scout.want(why &^ askPoll)
+		r.scout.wantLater(r.now() + int64(r.timing.retryMost/4))
+		r.mu.Unlock()
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase != phaseRunning {
+		return
+	}
+	found := int64(0)
+	for _, id := range res.Instances {
+		inst := r.instanceLocked(id)
+		if inst.state != idle {
+			continue
+		}
+		found++
+		inst.awarded, inst.reload = true, true
+		r.readyLocked(inst)
+	}
+	if why == askPoll {
+		r.meters.foundByPoll.Add(found)
+	}
+	for _, d := range res.Due {
+		r.dueLocked(d.Instance, d.Due)
+	}
+	r.scout.moreReady = len(res.Instances) >= readyLimit
+	if why&(askWoken|askElsewhere) != 0 {
+		// What another live node committed last is left to it for a moment, then it is anybody's.
+		r.scout.wantLater(r.now() + int64(store.AffinityDelay+affinitySlack))
+	}
+	r.spreadLocked()
+}
+
+// claimJobs claims jobs outside of a commit.
+func (r *Runtime) claimJobs(polled bool) {
+	r.mu.Lock()
+	limit := r.freeSlotsLocked()
+	claim := r.claimLocked(limit)
+	news, epoch := r.jobNews, r.epoch
+	r.reserved += limit
+	r.mu.Unlock()
+	var jobs []store.Job
+	var err error
+	if limit > 0 {
+		jobs, err = r.store.ClaimJobs(r.ctx, claim)
+		if err != nil {
+			r.storeFailed("claim activities", err)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reserved -= limit
+	if limit == 0 || err != nil {
+		return
+	}
+	if epoch != r.epoch {
+		return // the node that claimed them is no more, and its claims are freed
+	}
+	if polled {
+		r.meters.foundByPoll.Add(int64(len(jobs)))
+	}
+	if len(jobs) < limit && r.jobNews == news {
+		r.moreJobs = false
+	}
+	r.addJobsLocked(jobs)
+	r.spreadLocked()
+}
+
+// findLost looks at the rows of running jobs: another process may have cancelled them.
+func (r *Runtime) findLost(now int64) {
+	var refs []store.JobRef
+	r.mu.Lock()
+	for _, l := range r.lanes {
+		if j := l.job; j != nil && !j.dropped && now-j.begun >= int64(r.timing.lostJobs)/2 {
+			refs = append(refs, j.JobRef)
+		}
+	}
+	r.mu.Unlock()
+	if len(refs) == 0 {
+		return
+	}
+	lost, err := r.store.LostJobs(r.ctx, refs)
+	if err != nil {
+		r.storeFailed("look at running activities", err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ref := range lost {
+		r.lostLocked(ref)
+	}
+}
+
+func (r *Runtime) releaseSessions(ids []string) {
+	err := r.store.ReleaseSessions(r.ctx, r.nodeID(), ids)
+	if err == nil {
+		r.mu.Lock()
+		r.jobNews++
+		r.moreJobs = true
+		r.restLocked()
+		r.mu.Unlock()
+		return
+	}
+	if errors.Is(err, store.ErrNodeLost) {
+		return
+	}
+	r.storeFailed("release sessions", err)
+	r.mu.Lock()
+	r.scout.release = append(r.scout.release, ids...)
+	r.scout.wantLater(r.now() + int64(r.timing.retryMost/4))
+	r.mu.Unlock()
+}

@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// Shutdown stops taking work, waits up to timeout for what runs, gives the rest back uncounted, ends all lanes and
+// leaves the store as a node. It reports whether everything was drained. Idempotent; concurrent callers wait. A lane
+// whose user code never returns is left behind: its thread ends when it does.
+func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
+	r.mu.Lock()
+	switch {
+	case r.phase == phaseNew:
+		r.phase = phaseEnded
+		r.drained = true
+		close(r.ended)
+		r.mu.Unlock()
+		kick(r.superviseKick)
+		return true
+	case r.phase != phaseRunning:
+		r.mu.Unlock()
+		<-r.ended
+		return r.drained
+	}
+	r.phase = phaseDraining
+	for _, inst := range r.instances {
+		for len(inst.inbox) > 0 {
+			r.settleWaitingLocked(inst.inbox[0])
+		}
+	}
+	r.mu.Unlock()
+
+	deadline := time.Now().Add(timeout)
+	r.drained = r.waitFor(deadline, r.quietLocked)
+	r.mu.Lock()
+	r.phase = phaseClosing
+	r.verifies = nil
+	for r.live.order.Len() > 0 {
+		r.forgetLocked(r.live.order.Front().Value.(*liveExecution))
+	}
+	r.spreadLocked()
+	r.mu.Unlock()
+	// Closing generators is user code too: it gets a moment even when the time is over.
+	r.waitFor(time.Now().Add(closingTime), func() bool { return len(r.forgets) == 0 && r.roles == 0 })
+
+	r.mu.Lock()
+	r.phase = phaseEnded
+	for _, l := range r.lanes {
+		if l.kind == LaneSession {
+			kick(l.wake)
+		}
+	}
+	for r.wakeLaneLocked(wokenForNothing) { //nolint:revive // wakes all that are parked
+	}
+	r.mu.Unlock()
+	kick(r.superviseKick)
+	r.waitFor(time.Now().Add(closingTime), func() bool {
+		for _, l := range r.lanes {
+			if l.step.Load() == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	r.leave()
+	close(r.done)
+	r.owned.Wait()
+	r.flushLogs()
+	if node := r.nodeID(); node != "" {
+		ctx, stop := context.WithTimeout(context.Background(), leaveTime)
+		if err := r.store.Leave(ctx, node); err != nil {
+			r.storeFailed("leave the store", err)
+		}
+		stop()
+	}
+	r.cancel()
+	r.logf("info", "runtime stopped")
+	close(r.ended)
+	return r.drained
+}
+
+const (
+	closingTime = 500 * time.Millisecond
+	leaveTime   = 5 * time.Second
+)
+
+// quietLocked: nothing runs and nothing waits for the store.
+func (r *Runtime) quietLocked() bool {
+	if r.running > 0 || r.roles > 0 || len(r.pending) > 0 || r.inflight > 0 || r.unsettled > 0 || len(r.verifies) > 0 {
+		return false
+	}
+	for _, l := range r.lanes {
+		if l.turnOf != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// waitFor waits until a condition on the scheduling state holds.
+func (r *Runtime) waitFor(deadline time.Time, holds func() bool) bool {
+	wait := time.NewTimer(time.Until(deadline))
+	defer wait.Stop()
+	for {
+		r.mu.Lock()
+		ok := holds()
+		if !ok {
+			r.spreadLocked()
+		}
+		r.mu.Unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-r.drainKick:
+		case <-wait.C:
+			return false
+		}
+	}
+}
+
+// Exiting tells that the process is ending: from here on only successes are committed, failed activities go back
+// uncounted and no new turn is taken, since user code gets errors from the dying interpreter.
+func (r *Runtime) Exiting() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.exiting = true
+}

@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"container/heap"
+	"time"
+)
+
+// clockState is what waits for a moment. Due times of instances are the store's clock, all else is monotonic.
+type clockState struct {
+	timers  timerHeap
+	due     map[string]int64 // the earliest time of each instance in timers; other entries of it are stale
+	retries []retry
+	wakeAt  int64 // when the clock looks next
+	ticking bool
+	wall    time.Time // at the last look, for jumps
+	mono    int64
+	slowAt  int64 // when the once-a-second work was done
+}
+
+// retry is an instance to be tried again.
+type retry struct {
+	at   int64
+	inst *instance
+}
+
+type timer struct {
+	due      int64
+	instance string
+}
+
+type timerHeap []timer
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].due < h[j].due }
+func (h timerHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *timerHeap) Push(v any)        { *h = append(*h, v.(timer)) }
+func (h *timerHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return last
+}
+
+// dueLocked remembers when an instance has to be looked at. Times beyond the horizon are left to the store, which is
+// asked again before they come.
+func (r *Runtime) dueLocked(id string, due int64) {
+	if known, ok := r.clock.due[id]; ok && known <= due {
+		return
+	}
+	away := time.Duration(due-r.store.Now()) * time.Millisecond
+	if away > r.timing.horizon {
+		return
+	}
+	r.clock.due[id] = due
+	heap.Push(&r.clock.timers, timer{due: due, instance: id})
+	r.armClockLocked(r.now() + int64(max(0, away)))
+}
+
+// timersDropLocked forgets an instance that ended, or that another node goes on with.
+func (r *Runtime) timersDropLocked(id string) { delete(r.clock.due, id) }
+
+// armClockLocked makes sure the clock looks at the given monotonic time at the latest.
+func (r *Runtime) armClockLocked(at int64) {
+	if at < r.clock.wakeAt {
+		r.clock.wakeAt = at
+		kick(r.clockKick)
+	}
+}
+
+func (r *Runtime) armTickLocked() {
+	if !r.clock.ticking {
+		r.clock.ticking = true
+		r.armClockLocked(r.now() + int64(r.timing.tick))
+	}
+}
+
+const (
+	clockStep = time.Second // the longest sleep of the clock: wall time may have moved
+	// dueSlack keeps a timer from being looked at within the millisecond before it is due.
+	dueSlack = time.Millisecond / 2
+)
+
+// runClock does all that depends on time: timers, results that wait too long, time-outs, lanes that take long.
+func (r *Runtime) runClock() {
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for {
+		select {
+		case <-wait.C:
+		case <-r.clockKick:
+		case <-r.done:
+			return
+		}
+		stamp := r.store.Now()
+		r.mu.Lock()
+		at, slow := r.clockLocked(stamp)
+		r.clock.wakeAt = at
+		r.mu.Unlock()
+		r.flushLogs()
+		if slow {
+			r.watch()
+			r.checkJump()
+		}
+		wait.Reset(max(0, time.Duration(at-r.now())))
+	}
+}
+
+// clockLocked does what is due and gives the next look.
+func (r *Runtime) clockLocked(stamp int64) (at int64, slow bool) {
+	now := r.now()
+	at = now + int64(clockStep)
+	sooner := func(t int64) {
+		if t != 0 && t < at {
+			at = t
+		}
+	}
+	for len(r.clock.timers) > 0 {
+		first := r.clock.timers[0]
+		if first.due > stamp {
+			sooner(now + int64(time.Duration(first.due-stamp)*time.Millisecond+dueSlack))
+			break
+		}
+		heap.Pop(&r.clock.timers)
+		if due, ok := r.clock.due[first.instance]; ok && due == first.due {
+			delete(r.clock.due, first.instance)
+			r.newsLocked(first.instance)
+		}
+	}
+	waiting := r.clock.retries[:0]
+	for _, again := range r.clock.retries {
+		if again.at > now {
+			sooner(again.at)
+			waiting = append(waiting, again)
+			continue
+		}
+		again.inst.reload = true
+		r.readyLocked(again.inst)
+	}
+	r.clock.retries = waiting
+	sooner(r.ageLocked(now))
+	sooner(r.overdueLocked(now, stamp))
+	r.spreadLocked()
+	if r.clock.ticking {
+		if r.clock.ticking = r.tickLocked(); r.clock.ticking {
+			sooner(now + int64(r.timing.tick))
+		}
+	}
+	if next := r.longestJobLocked(now); next <= now {
+		kick(r.scoutKick)
+	} else {
+		sooner(next)
+	}
+	if now-r.clock.slowAt >= int64(clockStep) {
+		r.clock.slowAt = now
+		slow = true
+		r.giveBackUnstartedLocked(now)
+	}
+	return at, slow
+}
+
+// longestJobLocked gives the time from which on the row of a running job has to be looked at.
+func (r *Runtime) longestJobLocked(now int64) int64 {
+	next := now + int64(clockStep)
+	for _, l := range r.lanes {
+		if j := l.job; j != nil && !j.dropped {
+			next = min(next, j.begun+int64(r.timing.lostJobs))
+		}
+	}
+	return next
+}
+
+// giveBackUnstartedLocked returns jobs that were claimed and found no lane in time: another node may have one. Those of
+// a session stay, since nobody else may run them.
+func (r *Runtime) giveBackUnstartedLocked(now int64) {
+	before := now - int64(r.timing.startWithin)
+	if r.jobs.len() == 0 || r.jobs.front().claimedAt > before {
+		return
+	}
+	r.jobs.filter(func(j *job) bool {
+		if j.claimedAt > before {
+			return true
+		}
+		r.settleLocked(settling{job: j})
+		return false
+	})
+}
+
+// checkJump notices that wall time has moved against monotonic time: the machine slept, or its clock was set. The lease
+// may be over, so no claimed work starts before a renewal.
+func (r *Runtime) checkJump() {
+	wall := time.Now().Round(0)
+	r.mu.Lock()
+	mono := r.now()
+	jump := time.Duration(0)
+	if !r.clock.wall.IsZero() {
+		jump = wall.Sub(r.clock.wall) - time.Duration(mono-r.clock.mono)
+	}
+	r.clock.wall, r.clock.mono = wall, mono
+	jumped := jump > r.timing.clockJump || jump < -r.timing.clockJump
+	if jumped {
+		r.lease.doubtful = true
+		kick(r.keeperKick)
+	}
+	r.mu.Unlock()
+	if jumped {
+		r.logf("warn", "wall clock moved by "+jump.Round(time.Millisecond).String()+": the lease is renewed before work goes on")
+	}
+}

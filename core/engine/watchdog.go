@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"strconv"
+	"time"
+)
+
+// watch looks for turns that stay in user code: each is reported once and its lane replaced. The step may still return;
+// it commits then if its turn still holds.
+func (r *Runtime) watch() {
+	type found struct {
+		instance string
+		since    time.Duration
+		replaced bool
+	}
+	var stuck []found
+	r.mu.Lock()
+	now := r.now()
+	for _, l := range r.lanes {
+		since := time.Duration(r.inUserSince(l, now))
+		if l.turnOf == nil || since < r.opt.StuckAfter {
+			l.stuck = false
+			continue
+		}
+		if l.stuck {
+			continue
+		}
+		l.stuck = true
+		if l.role && !l.slow {
+			l.slow = true
+			r.roles--
+		}
+		stuck = append(stuck, found{l.turnOf.id, since, r.replaceLaneLocked(l)})
+	}
+	r.spreadLocked()
+	r.mu.Unlock()
+	for _, f := range stuck {
+		text := "orchestration code blocks its lane; orchestrations must not block, move the work into an activity"
+		if !f.replaced {
+			text += " (no spare lane is left)"
+		}
+		r.logf("error", text, "instance_id", f.instance, "since_ms", strconv.FormatInt(f.since.Milliseconds(), 10))
+	}
+}
