@@ -3,54 +3,59 @@ package client
 import (
 	"context"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// Client starts, signals, waits for and reads instances of one store. It needs no runtime.
-type Client struct{}
+// Client starts, signals, waits for and reads instances of one store. It needs no runtime. Its methods may be called
+// by any number of goroutines. Errors are the store's.
+type Client struct {
+	store store.Store
+	hub   *hub
+}
 
 // New makes a client. Close ends its waits.
-func New(s store.Store) *Client { panic("being written") }
+func New(s store.Store) *Client {
+	c := &Client{store: s, hub: newHub()}
+	c.hub.leave = s.Listen(c.hub)
+	return c
+}
 
-// Start stores a new instance; durable when it returns.
-func (c *Client) Start(ctx context.Context, s store.Start) error { panic("being written") }
+// Start stores a new instance; durable when it returns. See store.Start for ids that exist.
+func (c *Client) Start(ctx context.Context, s store.Start) error {
+	_, err := c.store.Start(ctx, s)
+	return err
+}
 
 // RaiseEvent sends a positional event. An unknown or ended instance drops it.
 func (c *Client) RaiseEvent(ctx context.Context, instance, event, data string) error {
-	panic("being written")
+	return c.send(ctx, instance, history.Message{Kind: history.MsgEvent, Name: event, Data: data})
 }
 
 // EnqueueEvent sends mail to a queue of the instance.
 func (c *Client) EnqueueEvent(ctx context.Context, instance, queue, data string) error {
-	panic("being written")
+	return c.send(ctx, instance, history.Message{Kind: history.MsgMail, Name: queue, Data: data})
 }
 
 // Cancel asks an instance to end. Unknown or ended: nothing happens.
-func (c *Client) Cancel(ctx context.Context, instance, reason string) error { panic("being written") }
+func (c *Client) Cancel(ctx context.Context, instance, reason string) error {
+	return c.send(ctx, instance, history.Message{Kind: history.MsgCancel, Data: reason})
+}
+
+// send stores one message under a random id, by which the store knows it again when a write's outcome was unknown.
+func (c *Client) send(ctx context.Context, instance string, m history.Message) error {
+	m.ID = history.NewToken().String()
+	_, err := c.store.Enqueue(ctx, []store.Enqueue{{Instance: instance, Message: m}})
+	return err
+}
 
 // Status reads once; store.ErrNotFound for an unknown id.
 func (c *Client) Status(ctx context.Context, instance string) (*store.Status, error) {
-	panic("being written")
-}
-
-// WaitEnd waits until the instance is Completed or Failed. An unknown id is waited for. It ends with ctx's error.
-func (c *Client) WaitEnd(ctx context.Context, instance string) (*store.Status, error) {
-	panic("being written")
-}
-
-// WaitStatus waits for a custom status newer than seen. Nil, without an error, when the instance has ended with
-// nothing newer.
-func (c *Client) WaitStatus(ctx context.Context, instance string, seen int64) (*store.Status, error) {
-	panic("being written")
-}
-
-// WaitKV waits until the key has a value.
-func (c *Client) WaitKV(ctx context.Context, instance, key string) (string, error) {
-	panic("being written")
+	return c.store.Status(ctx, instance)
 }
 
 // Store gives the queries and management of the client's store.
-func (c *Client) Store() store.Store { panic("being written") }
+func (c *Client) Store() store.Store { return c.store }
 
-// Close ends all waits with store.ErrClosed.
-func (c *Client) Close() { panic("being written") }
+// Close ends all waits with store.ErrClosed. It leaves the store open. Idempotent.
+func (c *Client) Close() { c.hub.close() }
