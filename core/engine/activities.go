@@ -43,6 +43,7 @@ type job struct {
 	dropped   bool  // its result is not wanted
 	exclusive bool  // suspect, runs with no other suspect beside it
 	suspected bool  // counted in suspects
+	attempted bool  // an attempt was written for this run
 	epoch     int
 }
 
@@ -159,6 +160,11 @@ func (r *Runtime) freeJob(l *lane, j *job) {
 	if l.session != nil {
 		l.session.running = false
 		l.session.lastUse = j.ended
+	}
+	if j.Session != "" {
+		// The store gives out a session's jobs one by one: the next one comes with the commit of this result.
+		r.jobNews++
+		r.moreJobs = true
 	}
 	if !j.dropped && j.epoch == r.epoch {
 		l.ran = j.inst

@@ -55,7 +55,17 @@ func (r *Runtime) beginCommitLocked(steps []*step) []store.Turn {
 	turns := make([]store.Turn, len(steps))
 	for i, s := range steps {
 		s.claim = 0
-		if free > 0 {
+		s.expected = s.expected[:0]
+		for j := range s.turn.Commit.Starts {
+			// So that the wake-up of the write finds the child, and nobody has to ask whose it is.
+			start := &s.turn.Commit.Starts[j]
+			if _, ok := r.names.resolve(start.Name, start.Version); ok {
+				child := r.instanceLocked(start.Instance)
+				child.expected++
+				s.expected = append(s.expected, child)
+			}
+		}
+		if free > 0 && s.turn.Commit.Status == replay.Running {
 			s.claim = min(free, len(s.turn.Commit.Jobs))
 			if r.moreJobs && i == len(steps)-1 {
 				s.claim = free
@@ -67,6 +77,16 @@ func (r *Runtime) beginCommitLocked(steps []*step) []store.Turn {
 		turns[i] = s.turn
 	}
 	return turns
+}
+
+// endCommitLocked takes back what was set aside for a turn's commit.
+func (r *Runtime) endCommitLocked(s *step) {
+	r.reserved -= s.claim
+	for _, child := range s.expected {
+		child.expected--
+		r.releaseLocked(child)
+	}
+	s.expected = s.expected[:0]
 }
 
 // commit makes a group durable and takes what the store answers. False: the store failed and the group waits in front
@@ -86,7 +106,7 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 	r.mu.Lock()
 	r.inflight--
 	for i, s := range steps {
-		r.reserved -= s.claim
+		r.endCommitLocked(s)
 		res := &results[i]
 		if res.Err == nil {
 			r.meters.countCommit(s.turn.Commit)
@@ -97,6 +117,9 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 			continue
 		}
 		r.answerLocked(s, res)
+		if res.Err != nil || s.turn.Commit.Status != replay.Running {
+			continue
+		}
 		if len(s.turn.Commit.Jobs) > 0 && len(res.Jobs) < len(s.turn.Commit.Jobs) {
 			r.moreJobs = true
 		} else if s.claim > len(res.Jobs) && r.jobNews == jobNews && i == len(steps)-1 {
@@ -120,6 +143,7 @@ func (r *Runtime) answerLocked(s *step, res *store.TurnResult) {
 	case res.Err == nil:
 		r.appliedLocked(s, res)
 	case errors.Is(res.Err, store.ErrNodeLost):
+		r.pending = append(r.pending, s)
 		r.loseNodeLocked()
 	case errors.Is(res.Err, store.ErrJobsLost):
 		for _, ref := range res.LostJobs {
@@ -133,6 +157,14 @@ func (r *Runtime) answerLocked(s *step, res *store.TurnResult) {
 	case errors.Is(res.Err, store.ErrFenced):
 		r.timersDropLocked(s.inst.id)
 		r.refusedLocked(s)
+	case store.IsRetryable(res.Err) && !store.IsUnknown(res.Err):
+		r.meters.providerErrors.Add(1)
+		r.pending = append(r.pending, s)
+		kick(r.committerKick)
+	case store.IsUnknown(res.Err) && s.claim > 0:
+		r.meters.providerErrors.Add(1)
+		r.pending = append(r.pending, s)
+		r.loseNodeLocked()
 	default:
 		r.meters.providerErrors.Add(1)
 		r.logLocked("error", "turn could not be stored: "+res.Err.Error(), "instance_id", s.inst.id)
@@ -261,8 +293,8 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 	r.inflight--
 	claims := false
 	for _, s := range steps {
-		r.reserved -= s.claim
 		claims = claims || s.claim > 0
+		r.endCommitLocked(s)
 	}
 	switch {
 	case lost:

@@ -38,6 +38,8 @@ type instance struct {
 	awarded bool
 	// jobs of it that this node has claimed and not settled.
 	jobs int
+	// expected counts commits under way that start the instance.
+	expected int
 	// failures in a row of reading or committing it.
 	failures int
 	// counted is the written attempt of a suspect turn that has not run yet.
@@ -48,7 +50,7 @@ type instance struct {
 
 // known reports whether forgetting the entry would lose anything.
 func (i *instance) known() bool {
-	return i.state != idle || i.live != nil || i.snapshot != nil || len(i.inbox) > 0 || i.jobs > 0 || i.failures > 0 || i.counted > 0
+	return i.state != idle || i.live != nil || i.snapshot != nil || len(i.inbox) > 0 || i.jobs > 0 || i.failures > 0 || i.counted > 0 || i.expected > 0
 }
 
 // instanceLocked gives the entry of an instance, made when new.

@@ -64,9 +64,12 @@ func (r *Runtime) judgeJob(j *job) (verdict, int) {
 	}
 	attempts, err := r.store.CountAttempt(r.ctx, store.Suspect{Job: &j.JobRef})
 	if err != nil {
-		r.storeFailed("count an attempt of activity "+j.Name, err)
+		if !errors.Is(err, store.ErrJobsLost) {
+			r.storeFailed("count an attempt of activity "+j.Name, err)
+		}
 		return suspectMustWait, 0
 	}
+	j.attempted = true
 	r.meters.attemptsWritten.Add(1)
 	if attempts > r.opt.MaxAttempts {
 		return suspectIsPoison, attempts
@@ -87,7 +90,9 @@ func (r *Runtime) judgeTurn(t *turning, snap *store.Snapshot) (ok bool, attempts
 	if inst.counted == 0 || inst.countedFor != snap.Turn {
 		n, err := r.store.CountAttempt(r.ctx, store.Suspect{Instance: snap.Instance, Turn: snap.Turn})
 		if err != nil {
-			r.storeFailed("count an attempt of "+strconv.Quote(snap.Instance), err)
+			if !errors.Is(err, store.ErrFenced) {
+				r.storeFailed("count an attempt of "+strconv.Quote(snap.Instance), err)
+			}
 			r.postponeTurn(t, r.backoff(inst))
 			return false, 0
 		}

@@ -25,6 +25,7 @@ type scoutState struct {
 	jobs      bool
 	moreReady bool
 	laterAt   int64    // ask once more then: another node's time to take what it committed last is over
+	claimAt   int64    // claim then: jobs given back for a while are due
 	release   []string // sessions to be given up
 }
 
@@ -33,6 +34,12 @@ func (s *scoutState) want(why ask) { s.ready |= why }
 func (s *scoutState) wantLater(at int64) {
 	if s.laterAt == 0 || at < s.laterAt {
 		s.laterAt = at
+	}
+}
+
+func (s *scoutState) claimLater(at int64) {
+	if s.claimAt == 0 || at < s.claimAt {
+		s.claimAt = at
 	}
 }
 
@@ -64,6 +71,11 @@ func (r *Runtime) runScout() {
 		if r.scout.laterAt != 0 && now >= r.scout.laterAt {
 			r.scout.laterAt = 0
 			r.scout.want(askLater)
+		}
+		if r.scout.claimAt != 0 && now >= r.scout.claimAt {
+			r.scout.claimAt = 0
+			r.scout.jobs = true
+			r.moreJobs = true
 		}
 		polled := now-lastPoll >= int64(poll)
 		if polled || now-lastHorizon >= int64(horizon) {
@@ -101,6 +113,9 @@ func (r *Runtime) runScout() {
 		r.mu.Lock()
 		if r.scout.laterAt != 0 {
 			next = min(next, r.scout.laterAt)
+		}
+		if r.scout.claimAt != 0 {
+			next = min(next, r.scout.claimAt)
 		}
 		if r.running > 0 {
 			next = min(next, max(lastLook+int64(r.timing.lostJobs), now+int64(r.timing.lostJobs)/2))

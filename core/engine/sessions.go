@@ -40,6 +40,7 @@ func (r *Runtime) addSessionJobLocked(j *job) {
 			r.scout.release = append(r.scout.release, j.Session)
 			kick(r.scoutKick)
 			r.settleLocked(settling{job: j, delayMS: sessionPause.Milliseconds()})
+			r.scout.claimLater(r.now() + int64(sessionPause+affinitySlack))
 			return
 		}
 		s = &session{id: j.Session, lastUse: r.now()}

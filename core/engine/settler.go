@@ -9,9 +9,8 @@ import (
 // settling is a job that goes to the store without a turn: with its result, or given back.
 type settling struct {
 	job     *job
-	result  bool
+	result  bool // else it is given back, as if it had not been claimed
 	delayMS int64
-	counted bool
 }
 
 func (r *Runtime) settleLocked(s settling) {
@@ -25,8 +24,8 @@ func (r *Runtime) giveBack(j *job, pause time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clearSuspectLocked(j)
-	j.ended = 0
 	r.settleLocked(settling{job: j, delayMS: pause.Milliseconds()})
+	r.scout.claimLater(r.now() + int64(pause+affinitySlack))
 }
 
 // ageLocked settles results that have waited too long for a turn, and gives the time to look again; 0 = none waits.
@@ -94,7 +93,7 @@ const maxSettled = 512
 func (r *Runtime) settleBatch(batch []settling) bool {
 	list := make([]store.Settlement, len(batch))
 	for i, s := range batch {
-		list[i] = store.Settlement{Job: s.job.JobRef, DelayMS: s.delayMS, Counted: s.counted}
+		list[i] = store.Settlement{Job: s.job.JobRef, DelayMS: s.delayMS, Counted: !s.job.attempted}
 		if s.result {
 			list[i].Result = &s.job.result
 		}

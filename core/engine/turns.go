@@ -21,7 +21,9 @@ type step struct {
 	results []*job
 	parent  *history.Parent
 	epoch   int
-	claim   int // slots reserved for it
+	// While its commit is under way: slots reserved for it, and instances that it starts.
+	claim    int
+	expected []*instance
 }
 
 // takeTurns runs turns on a lane that has the turn role, until nothing is ready or the lane has been in user code for
