@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import Engine, eventually, must
 
 import duroxide
+from harness import Engine, eventually, must
 
 Counters = dict[str, int]
 
