@@ -1,0 +1,110 @@
+package sqlite
+
+import (
+	"sync/atomic"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+)
+
+const (
+	checkpointPages = 10_000          // of the log, from which a checkpoint is worth it even under load
+	restartPages    = 64 << 20 / 4096 // from which the log has to begin anew
+	lookEvery       = 200             // commits between looks at the log's length under load
+	idleAfter       = 2 * time.Second // without a commit: the log is copied back while nobody waits
+)
+
+// keeper copies the log back into the database on a connection of its own, so that no commit has to.
+type keeper struct {
+	file    *file
+	commits chan struct{}
+	quit    chan struct{}
+	done    chan struct{}
+	conn    *sqlite.Conn
+	unseen  atomic.Int64 // commits since the last look
+}
+
+func startKeeper(f *file) *keeper {
+	k := &keeper{file: f, commits: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	go k.run()
+	return k
+}
+
+// committed tells of a commit without waiting.
+func (k *keeper) committed() {
+	if n := k.unseen.Add(1); n != 1 && n%lookEvery != 0 {
+		return // one notice is enough between looks
+	}
+	select {
+	case k.commits <- struct{}{}:
+	default:
+	}
+}
+
+func (k *keeper) stop() {
+	close(k.quit)
+	<-k.done
+}
+
+// run sleeps while there are no commits: an idle store costs nothing.
+func (k *keeper) run() {
+	defer close(k.done)
+	defer func() {
+		if k.conn != nil {
+			_ = k.conn.Close()
+		}
+	}()
+	idle := time.NewTimer(idleAfter)
+	idle.Stop()
+	defer idle.Stop()
+	for {
+		select {
+		case <-k.quit:
+			return
+		case <-k.commits:
+			if k.unseen.Load() >= lookEvery {
+				k.unseen.Store(1)
+				k.look(false)
+			}
+			idle.Reset(idleAfter)
+		case <-idle.C:
+			k.unseen.Store(0) // the next commit is noticed
+			k.look(true)
+		}
+	}
+}
+
+// look copies what has grown long enough, or everything when nobody is writing. What fails now is tried again with
+// the next commits; the writer's own limit stays behind it.
+func (k *keeper) look(idle bool) {
+	if k.conn == nil {
+		c, err := sqlite.OpenConn(k.file.path, sqlite.OpenReadWrite)
+		if err != nil {
+			return
+		}
+		c.SetBusyTimeout(0)
+		k.conn = c
+	}
+	pages := k.checkpoint("NOOP")
+	if pages >= checkpointPages || idle && pages > 0 {
+		k.checkpoint("PASSIVE")
+	}
+	if pages >= restartPages {
+		k.checkpoint("RESTART")
+	}
+}
+
+// checkpoint gives the number of pages in the log.
+func (k *keeper) checkpoint(mode string) int64 {
+	if k.conn == nil {
+		return 0
+	}
+	pages := int64(0)
+	_, err := prepared(k.conn, "PRAGMA wal_checkpoint("+mode+")").first(func(s *sqlite.Stmt) { pages = s.ColumnInt64(1) })
+	if err != nil {
+		_ = k.conn.Close()
+		k.conn = nil
+		return 0
+	}
+	return pages
+}

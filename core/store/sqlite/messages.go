@@ -1,0 +1,190 @@
+package sqlite
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/duroxide/duroxide/core/history"
+)
+
+const messageColumns = `id, kind, visible_at, inserted_at, message_id, execution, source, name, data, failure`
+
+// The due messages of an instance come first, then the one that is due next: reading stops there.
+const selectMessages = `SELECT ` + messageColumns + ` FROM duroxide_messages
+	WHERE instance_id = ? AND kind <> 'mail' ORDER BY visible_at, id`
+
+const selectMail = `SELECT ` + messageColumns + ` FROM duroxide_messages
+	WHERE instance_id = ? AND kind = 'mail' AND name = ? ORDER BY id LIMIT ?`
+
+const markMail = `UPDATE duroxide_messages SET visible_at = ? WHERE id = ?`
+
+// mailRead is how many messages of one queue a turn is given. The commit that consumes them returns the next.
+const mailRead = 256
+
+// untaken is what an instance has not taken yet.
+type untaken struct {
+	messages []history.Message
+	nextDue  int64
+	// asleep and awake are rows of mail whose visibility no longer fits the open queues.
+	asleep, awake []int64
+}
+
+// readUntaken reads the due messages of an instance and the mail of its used queues, in the order to be applied.
+func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, open []string) (untaken, error) {
+	var u untaken
+	var problem error
+	err := prepared(c, selectMessages).int(instance).each(func(s *sqlite.Stmt) (bool, error) {
+		if due := s.ColumnInt64(2); due > now {
+			u.nextDue = due
+			return false, nil
+		}
+		m, err := scanMessage(s, life)
+		if err != nil {
+			problem = err
+			return false, nil
+		}
+		u.messages = append(u.messages, m)
+		return true, nil
+	})
+	if err == nil {
+		err = problem
+	}
+	if err != nil {
+		return u, err
+	}
+	u.messages = order(u.messages)
+	var mail []history.Message
+	for _, queue := range used {
+		waited := slices.Contains(open, queue)
+		err := prepared(c, selectMail).int(instance).text(queue).int(mailRead).each(func(s *sqlite.Stmt) (bool, error) {
+			m, err := scanMessage(s, life)
+			if err != nil {
+				return false, err
+			}
+			switch visible := !s.ColumnIsNull(2); {
+			case waited && !visible:
+				u.awake = append(u.awake, m.Row)
+			case !waited && visible:
+				u.asleep = append(u.asleep, m.Row)
+			}
+			mail = append(mail, m)
+			return true, nil
+		})
+		if err != nil {
+			return u, err
+		}
+	}
+	sortByRow(mail)
+	u.messages = append(u.messages, mail...)
+	return u, nil
+}
+
+// markMail makes mail that somebody waits for visible to Ready, and hides what nobody waits for: mail alone must not
+// bring an instance to run, and waited-for mail must, on any node.
+func (t *tx) markMail(u untaken) error {
+	for _, row := range u.awake {
+		if err := prepared(t.Conn, markMail).int(t.now).int(row).exec(); err != nil {
+			return err
+		}
+	}
+	for _, row := range u.asleep {
+		if err := prepared(t.Conn, markMail).null().int(row).exec(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanMessage(s *sqlite.Stmt, life string) (history.Message, error) {
+	m := history.Message{
+		Row: s.ColumnInt64(0), Kind: history.ParseMessageKind(s.ColumnText(1)), VisibleAt: s.ColumnInt64(2),
+		InsertedAt: s.ColumnInt64(3), ID: s.ColumnText(4), Execution: s.ColumnInt64(5), Source: s.ColumnInt64(6),
+		Name: s.ColumnText(7), Data: s.ColumnText(8),
+	}
+	if m.Execution > 0 {
+		m.Life = life // the rows of an instance go with its life
+	}
+	if m.Kind == history.MsgMail {
+		m.VisibleAt = m.InsertedAt
+	}
+	if s.ColumnIsNull(9) {
+		return m, nil
+	}
+	var err error
+	m.Failure, err = history.DecodeFailure(s.ColumnText(9))
+	return m, err
+}
+
+// order puts the due messages of an instance into the order in which they are applied: cancel, then start, then the
+// others as they came. A message that was due later than it was inserted (a timer) goes before the first message
+// inserted after its due time.
+func order(due []history.Message) []history.Message {
+	if len(due) < 2 {
+		return due
+	}
+	rank := func(m history.Message) int {
+		switch m.Kind {
+		case history.MsgCancel:
+			return 0
+		case history.MsgStart:
+			return 1
+		default:
+			return 2
+		}
+	}
+	var first, delayed, queue []history.Message
+	for _, m := range due {
+		switch {
+		case rank(m) < 2:
+			first = append(first, m)
+		case m.VisibleAt > m.InsertedAt:
+			delayed = append(delayed, m)
+		default:
+			queue = append(queue, m)
+		}
+	}
+	slices.SortStableFunc(first, func(a, b history.Message) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Row, b.Row))
+	})
+	slices.SortFunc(delayed, func(a, b history.Message) int {
+		return cmp.Or(cmp.Compare(a.VisibleAt, b.VisibleAt), cmp.Compare(a.Row, b.Row))
+	})
+	sortByRow(queue)
+	ordered := append(make([]history.Message, 0, len(due)), first...)
+	for _, m := range queue {
+		for len(delayed) > 0 && delayed[0].VisibleAt < m.InsertedAt {
+			ordered = append(ordered, delayed[0])
+			delayed = delayed[1:]
+		}
+		ordered = append(ordered, m)
+	}
+	return append(ordered, delayed...)
+}
+
+func sortByRow(messages []history.Message) {
+	slices.SortFunc(messages, func(a, b history.Message) int { return cmp.Compare(a.Row, b.Row) })
+}
+
+// encodeNames gives a list of queues or registrations as JSON; the empty list is the empty text.
+func encodeNames(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(names)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	return string(text)
+}
+
+func decodeNames(text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var names []string
+	err := json.Unmarshal([]byte(text), &names)
+	return names, err
+}

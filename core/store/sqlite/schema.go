@@ -1,0 +1,113 @@
+package sqlite
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitemigration"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+//go:embed schema/*.sql
+var schemaFiles embed.FS
+
+// applicationID stands in the header of our databases ("durx"), so that another program's file is never migrated.
+const applicationID = 0x64757278
+
+// writerVersion is compared with min_writer of the store. It grows when older programs would break what newer write.
+const writerVersion = 1
+
+// schema lists the migrations in the order of their file names. They only go forward; within a major version each one
+// leaves what older programs read and write in place.
+var schema = func() sqlitemigration.Schema {
+	names, err := fs.Glob(schemaFiles, "schema/*.sql")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	slices.Sort(names)
+	s := sqlitemigration.Schema{AppID: applicationID}
+	for _, name := range names {
+		text, err := schemaFiles.ReadFile(name)
+		if err != nil {
+			panic(err) // embedded
+		}
+		s.Migrations = append(s.Migrations, string(text))
+	}
+	return s
+}()
+
+// migrate brings the schema up to date. Across processes it runs under a lock file of its own: the migration library
+// checks and migrates in separate transactions.
+func (f *file) migrate() error {
+	if f.memory {
+		return sqlitemigration.Migrate(context.Background(), f.writer, schema)
+	}
+	current, err := f.checkVersion()
+	if err != nil || current {
+		return err
+	}
+	unlock, err := lockMigration(f.path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if current, err = f.checkVersion(); err != nil || current {
+		return err
+	}
+	f.writer.SetBusyTimeout(busyPatience)
+	defer f.writer.SetBusyTimeout(0)
+	if err := sqlitemigration.Migrate(context.Background(), f.writer, schema); err != nil {
+		return explain(f.path, err)
+	}
+	return nil
+}
+
+// checkVersion tells whether the schema is current. It refuses a newer one, and databases of other programs.
+func (f *file) checkVersion() (current bool, err error) {
+	f.writer.SetBusyTimeout(10 * time.Second)
+	defer f.writer.SetBusyTimeout(0)
+	var version, app, tables, predecessors int64
+	for sql, into := range map[string]*int64{
+		"PRAGMA user_version":                &version,
+		"PRAGMA application_id":              &app,
+		"SELECT count(*) FROM sqlite_schema": &tables,
+		"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('orchestrator_queue', 'worker_queue', 'instances')": &predecessors,
+	} {
+		if _, err := prepared(f.writer, sql).first(func(s *sqlite.Stmt) { *into = s.ColumnInt64(0) }); err != nil {
+			return false, explain(f.path, err)
+		}
+	}
+	switch {
+	case app != applicationID && predecessors == 3:
+		return false, fmt.Errorf("%s was written by duroxide 0.2 or older, whose instances this version cannot continue: "+
+			"finish them with that version, or choose another path", f.path)
+	case app != applicationID && tables > 0:
+		return false, fmt.Errorf("%s holds the tables of another program: choose a path of its own", f.path)
+	case app == applicationID && version > int64(len(schema.Migrations)):
+		return false, fmt.Errorf("%s has schema version %d, this program knows %d: %w", f.path, version,
+			len(schema.Migrations), store.ErrNewerSchema)
+	}
+	return app == applicationID && version == int64(len(schema.Migrations)), nil
+}
+
+// checkMinWriter refuses to work with a store that newer programs have changed in ways this one would break.
+func checkMinWriter(c *sqlite.Conn) error {
+	wanted := ""
+	_, err := prepared(c, "SELECT value FROM duroxide_meta WHERE key = 'min_writer'").first(func(s *sqlite.Stmt) {
+		wanted = s.ColumnText(0)
+	})
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.Atoi(wanted); err == nil && n > writerVersion {
+		return fmt.Errorf("%w: writers of generation %d, this is %d", store.ErrTooOld, n, writerVersion)
+	}
+	return nil
+}

@@ -1,0 +1,387 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+const (
+	groupSize     = 64               // members of one transaction
+	aloneBytes    = 1 << 20          // a member so big has a transaction of its own
+	busyPatience  = 60 * time.Second // another process may hold the lock so long
+	busyPause     = time.Millisecond
+	courtesyPause = 1500 * time.Microsecond // after a group while another process writes: the lock is not fair
+	courtesyTime  = 250 * time.Millisecond  // how long another process counts as present after it was noticed
+)
+
+// member is one piece of work for the writer. What run and read do must leave no trace in Go values but in the
+// member's own result, which run resets first: both may run again, when another member took the transaction down.
+type member struct {
+	operation string
+	bytes     int // payload, about
+	// run writes. It is called inside a transaction; an error undoes what this member wrote and nothing else.
+	run func(*tx) error
+	// read is called after all members of the group have written, so that it sees what they sent to each other.
+	read func(*tx) error
+	// applied looks up, after a COMMIT whose outcome is unknown, whether the member's writes are there.
+	// known is false when that cannot be told any more. Nil: cannot be told.
+	applied func(*sqlite.Conn) (applied, known bool, err error)
+	// alone runs outside of any transaction with the connection to itself. Then run and read are nil.
+	alone func(*sqlite.Conn) error
+
+	err   error
+	wake  wakeup
+	turns chan bool // true: lead now; false: done
+	begun bool      // leads or is being run; guarded by queueMu
+}
+
+// tx is what a member writes with.
+type tx struct {
+	*sqlite.Conn
+	file   *file
+	now    int64
+	wake   *wakeup
+	idsSet bool
+}
+
+// nextID draws the id of a message or job (all tables whose ids tell an order): from the clock, and above all ids so far, so that ids follow the order of
+// insertion and an id is not used again when the row that had it goes.
+func (t *tx) nextID() (int64, error) {
+	if !t.idsSet {
+		// Another process may have written since.
+		if !t.file.memory || t.file.lastID == 0 {
+			const highest = `SELECT max(ifnull((SELECT max(id) FROM duroxide_messages), 0),
+				ifnull((SELECT max(id) FROM duroxide_jobs), 0), ifnull((SELECT max(id) FROM duroxide_early_mail), 0),
+				ifnull((SELECT max(id) FROM duroxide_taken), 0))`
+			_, err := prepared(t.Conn, highest).first(func(s *sqlite.Stmt) {
+				t.file.lastID = max(t.file.lastID, s.ColumnInt64(0))
+			})
+			if err != nil {
+				return 0, err
+			}
+		}
+		t.idsSet = true
+	}
+	t.file.lastID = max(t.file.lastID+1, t.now*1000)
+	return t.file.lastID, nil
+}
+
+// write queues members and waits until all are answered. Only a member that nobody has begun is withdrawn when ctx
+// ends: a deadline that reached the connection would interrupt the writes of others in the same transaction.
+func (f *file) write(ctx context.Context, members ...*member) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, m := range members {
+		m.turns = make(chan bool, 1)
+	}
+	f.queueMu.Lock()
+	if f.closing {
+		f.queueMu.Unlock()
+		return store.ErrClosed
+	}
+	f.queue = append(f.queue, members...)
+	lead := !f.leading
+	f.leading = true
+	if lead {
+		members[0].begun = true
+	}
+	f.queueMu.Unlock()
+
+	if lead {
+		f.lead()
+	}
+	// When leading, the first member is answered already unless the queue was longer than one group.
+	for _, m := range members {
+		f.await(ctx, m)
+	}
+	return nil
+}
+
+func (f *file) await(ctx context.Context, m *member) {
+	done := ctx.Done()
+	for {
+		select {
+		case leads := <-m.turns:
+			if !leads {
+				return
+			}
+			f.lead()
+		case <-done:
+			if f.withdraw(m) {
+				m.err = context.Cause(ctx)
+				return
+			}
+			done = nil // begun: its outcome is what counts
+		}
+	}
+}
+
+// withdraw takes a member out of the queue if it has not begun and was not asked to lead.
+func (f *file) withdraw(m *member) bool {
+	f.queueMu.Lock()
+	defer f.queueMu.Unlock()
+	if i := slices.Index(f.queue, m); i >= 0 && !m.begun {
+		f.queue = slices.Delete(f.queue, i, i+1)
+		return true
+	}
+	return false
+}
+
+// lead commits one group, the head of the queue in it, on this goroutine, and hands the lead to the next in line.
+func (f *file) lead() {
+	f.queueMu.Lock()
+	group := f.takeGroup()
+	f.queueMu.Unlock()
+
+	if group[0].alone != nil {
+		group[0].err = trouble(group[0].operation, f.runAlone(group[0]))
+	} else {
+		f.commitGroup(group)
+	}
+
+	f.queueMu.Lock()
+	if len(f.queue) > 0 {
+		f.queue[0].begun = true
+		f.queue[0].turns <- true
+	} else {
+		f.leading = false
+		if f.closing {
+			close(f.drained)
+		}
+	}
+	f.queueMu.Unlock()
+
+	f.tell(group)
+	for _, m := range group {
+		m.turns <- false
+	}
+}
+
+// takeGroup cuts the next group off the queue: members in order, big and lone ones by themselves.
+func (f *file) takeGroup() []*member {
+	n := 1
+	if head := f.queue[0]; head.alone == nil && head.bytes < aloneBytes {
+		for n < len(f.queue) && n < groupSize && f.queue[n].alone == nil && f.queue[n].bytes < aloneBytes {
+			n++
+		}
+	}
+	group := make([]*member, n)
+	copy(group, f.queue)
+	rest := copy(f.queue, f.queue[n:])
+	clear(f.queue[rest:])
+	f.queue = f.queue[:rest]
+	return group
+}
+
+func (f *file) runAlone(m *member) error {
+	if err := f.ensureWriter(); err != nil {
+		return err
+	}
+	return m.alone(f.writer)
+}
+
+// errGone says that an error took the whole transaction down.
+var errGone = errors.New("transaction was rolled back")
+
+// commitGroup runs the members in one transaction and sets the error of each. Savepoints do not isolate every error:
+// a full disk or an interrupt in one member rolls back all of them. Then the members are redone one by one, each in a
+// transaction of its own.
+func (f *file) commitGroup(group []*member) {
+	err := f.commitTogether(group)
+	if err == nil {
+		return
+	}
+	if errors.Is(err, errGone) && len(group) > 1 {
+		for _, m := range group {
+			f.commitGroup([]*member{m})
+		}
+		return
+	}
+	for _, m := range group {
+		m.fail(err)
+	}
+}
+
+func (m *member) fail(err error) {
+	m.wake = wakeup{}
+	m.err = trouble(m.operation, err)
+}
+
+// commitTogether returns nil when each member has its answer. errGone: the transaction fell to an error of one member,
+// nothing is applied. Any other error is everybody's.
+func (f *file) commitTogether(group []*member) error {
+	if err := f.ensureWriter(); err != nil {
+		return err
+	}
+	if err := f.begin(); err != nil {
+		return err
+	}
+	t := &tx{Conn: f.writer, file: f, now: f.now()}
+	wrote := false
+	for _, m := range group {
+		m.err, m.wake = nil, wakeup{}
+		t.wake = &m.wake
+		err := f.runMember(t, m, len(group) > 1)
+		if err == nil {
+			wrote = true
+			continue
+		}
+		if f.writer.AutocommitEnabled() {
+			m.fail(err)
+			return fmt.Errorf("%w: %w", errGone, err)
+		}
+		m.fail(err)
+	}
+	for _, m := range group {
+		if m.err != nil || m.read == nil {
+			continue
+		}
+		t.wake = &m.wake
+		if err := m.read(t); err != nil {
+			f.rollback()
+			return fmt.Errorf("%w: %w", errGone, err)
+		}
+	}
+	if !wrote {
+		f.rollback()
+		return nil
+	}
+	if err := prepared(f.writer, "COMMIT").exec(); err != nil {
+		return f.settleUnknown(group, err)
+	}
+	f.committed()
+	return f.stillThere()
+}
+
+// runMember runs one member under a savepoint; a single member needs none, since the transaction is its own.
+func (f *file) runMember(t *tx, m *member, shared bool) error {
+	if !shared {
+		if err := m.run(t); err != nil {
+			return err
+		}
+		return nil
+	}
+	if err := prepared(t.Conn, "SAVEPOINT member").exec(); err != nil {
+		return err
+	}
+	if err := m.run(t); err != nil {
+		if !t.AutocommitEnabled() {
+			if undo := prepared(t.Conn, "ROLLBACK TO member").exec(); undo != nil {
+				f.rollback() // the savepoint cannot be undone: nothing of this transaction may stand
+				return errors.Join(err, undo)
+			}
+			if undo := prepared(t.Conn, "RELEASE member").exec(); undo != nil {
+				f.rollback()
+				return errors.Join(err, undo)
+			}
+		}
+		return err
+	}
+	return prepared(t.Conn, "RELEASE member").exec()
+}
+
+// begin takes the write lock, trying every millisecond: SQLite's own handler waits longer each time and loses against
+// a busy process again and again.
+func (f *file) begin() error {
+	if wait := f.courtesy(); wait > 0 {
+		f.pause(wait)
+	}
+	start := time.Now()
+	for {
+		err := prepared(f.writer, "BEGIN IMMEDIATE").exec()
+		if err == nil || !isBusy(err) {
+			return err
+		}
+		f.foreignSeen(time.Now())
+		if time.Since(start) > busyPatience {
+			return fmt.Errorf("another program has held the lock of %s for %v: %w", f.path, busyPatience, err)
+		}
+		f.pause(busyPause)
+	}
+}
+
+// pause waits without being woken by anything: the lead cannot be given away while it lasts.
+func (f *file) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	<-t.C
+}
+
+// courtesy is how long to wait before the next group, so that another process gets the lock in between.
+func (f *file) courtesy() time.Duration {
+	if f.memory || f.foreignUntil.IsZero() {
+		return 0
+	}
+	now := time.Now()
+	if now.After(f.foreignUntil) {
+		f.foreignUntil = time.Time{}
+		return 0
+	}
+	return courtesyPause - now.Sub(f.lastCommit)
+}
+
+func (f *file) foreignSeen(now time.Time) { f.foreignUntil = now.Add(courtesyTime) }
+
+func (f *file) rollback() {
+	if f.writer.AutocommitEnabled() {
+		return
+	}
+	if err := prepared(f.writer, "ROLLBACK").exec(); err != nil && !f.memory {
+		f.dropWriter() // closing the connection rolls back
+	}
+}
+
+// settleUnknown finds out what a COMMIT that reported an error has done. In a WAL its frames may be in the file
+// although the error says otherwise, and would come back with the next recovery. So the connection is opened anew, the
+// writes are looked up, and a small commit on top decides the matter: it follows them or overwrites them.
+func (f *file) settleUnknown(group []*member, cause error) error {
+	if f.memory {
+		// The connection is the database. While a transaction is open nothing was committed; when it is closed after
+		// an error, it was rolled back.
+		f.rollback()
+		return fmt.Errorf("%w: %w", errGone, cause)
+	}
+	f.dropWriter()
+	unknown := &store.Error{Operation: "commit", Retryable: true, Unknown: true, Err: cause}
+	if err := f.ensureWriter(); err != nil {
+		return unknown
+	}
+	if err := f.begin(); err != nil {
+		return unknown
+	}
+	applied, known := false, false
+	for _, m := range group {
+		if m.err != nil || m.applied == nil || known {
+			continue
+		}
+		var err error
+		if applied, known, err = m.applied(f.writer); err != nil {
+			f.rollback()
+			return unknown
+		}
+	}
+	err := prepared(f.writer, "UPDATE duroxide_meta SET value = value + 1 WHERE key = 'barrier'").exec()
+	if err == nil {
+		err = prepared(f.writer, "COMMIT").exec()
+	}
+	if err != nil {
+		f.dropWriter()
+		return unknown
+	}
+	f.committed()
+	switch {
+	case !known:
+		return unknown
+	case applied:
+		return f.stillThere()
+	default:
+		return &store.Error{Operation: "commit", Retryable: true, Err: cause}
+	}
+}
