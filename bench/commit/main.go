@@ -9,6 +9,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,7 +52,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("usage: commit FOLDER COUNT")
+		return errors.New("usage: commit FOLDER COUNT")
 	}
 	count, err := strconv.Atoi(args[1])
 	if err != nil || count < 1 {
