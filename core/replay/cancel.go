@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/duroxide/duroxide/core/history"
 )
@@ -170,6 +171,9 @@ func (x *Execution) finish() {
 	case end.byRoot:
 	case x.mismatch != nil:
 		x.closeNode(x.root, unrecorded)
+		if end.byCancel {
+			x.closeRecorded()
+		}
 	case end.byCancel:
 		x.closeNode(x.root, cancelled)
 	default:
@@ -198,8 +202,51 @@ func (x *Execution) finish() {
 	x.append(&terminal)
 	x.finished = true
 	x.paused = nil
-	x.root, x.open, x.openQueues, x.usedQueues = nil, nil, nil, nil
+	x.root, x.open, x.loaded, x.openQueues, x.usedQueues = nil, nil, nil, nil, nil
 	x.waits, x.dequeues = nil, nil
+}
+
+// closeRecorded closes what history says is open, when a cancel reaches an execution whose code no longer fits it: the
+// children must hear of it all the same.
+func (x *Execution) closeRecorded() {
+	for _, call := range openCalls(x.loaded) {
+		n := &node{id: call.ID, name: call.Name}
+		switch call.Kind {
+		case history.ActivityScheduled:
+			n.kind = nodeActivity
+		case history.SubOrchestrationScheduled:
+			n.kind, n.name = nodeChild, call.Instance
+		case history.ExternalSubscribed:
+			n.kind = nodeWait
+		default:
+			n.kind = nodeDequeue
+		}
+		x.closeLeaf(n, cancelled)
+	}
+}
+
+// openCalls are the activities, children, waits and dequeues that history neither answers nor closes, in order.
+func openCalls(events []history.Event) []*history.Event {
+	var open []*history.Event
+	for i := range events {
+		e := &events[i]
+		switch {
+		case e.Kind == history.ActivityScheduled, e.Kind == history.SubOrchestrationScheduled, e.Kind == history.ExternalSubscribed,
+			e.Kind == history.QueueSubscribed:
+			open = append(open, e)
+		case isNews(e.Kind) || isCancelRequest(e.Kind):
+			answered := func(call *history.Event) bool {
+				if e.Kind == history.ExternalEvent {
+					return call.Kind == history.ExternalSubscribed && call.Name == e.Name
+				}
+				return call.ID == e.Source
+			}
+			if k := slices.IndexFunc(open, answered); k >= 0 {
+				open = slices.Delete(open, k, k+1)
+			}
+		}
+	}
+	return open
 }
 
 func detached(starts []Start) []Start {

@@ -146,7 +146,7 @@ func (x *Execution) matchEnding() {
 			at++
 		}
 	}
-	if at == int64(len(x.loaded)) {
+	if at >= int64(len(x.loaded)) {
 		if x.verifying {
 			x.mismatched("", "schedule mismatch: history goes on after event %d, code %s", x.cursor, x.ending)
 		}

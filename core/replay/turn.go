@@ -52,7 +52,7 @@ func (x *Execution) Turn(code Code, in Input) *Commit {
 		x.begin(x.append(&first))
 		x.paused = x.root
 	}
-	if i := slices.IndexFunc(in.Messages, isCancel); i >= 0 && x.mismatch == nil {
+	if i := slices.IndexFunc(in.Messages, isCancel); i >= 0 {
 		x.cancel(x.batch.take(i))
 	}
 	x.run()
@@ -71,7 +71,9 @@ func (x *Execution) beginTurn(code Code, in *Input) {
 	}
 	if x.loaded != nil { // even if code disagreed with it: the terminal event goes behind all of it
 		x.cursor = max(x.cursor, x.committed)
-		x.loaded = nil
+		if x.mismatch == nil {
+			x.loaded = nil
+		}
 	}
 	before := x.stamp
 	x.stamp = max(x.stamp, in.NowMS)
