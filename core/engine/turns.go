@@ -37,7 +37,7 @@ func (r *Runtime) takeTurns(l *lane) {
 			r.mu.Unlock()
 			return
 		}
-		if n := len(r.forgets); n > 0 && (r.ready.len() == 0 || n >= r.timing.maxGroup) {
+		if n := len(r.forgets); n > 0 && (!r.mayTurnLocked() || n >= r.timing.maxGroup) {
 			ids := r.forgets
 			r.forgets = nil
 			r.mu.Unlock()

@@ -61,7 +61,9 @@ func (x *execution) Begin(b replay.Begin) {
 	x.begin = b
 	run := x.program.orchestrations[b.Name+"@"+b.Version]
 	if run == nil {
-		run = func(*Context, string) (string, error) { return "", fmt.Errorf("no orchestration %s@%s", b.Name, b.Version) }
+		run = func(*Context, string) (string, error) {
+			return "", fmt.Errorf("no orchestration %s@%s", b.Name, b.Version)
+		}
 	}
 	x.branches[0] = &coroutine{run: func(c *Context) (string, error) { return run(c, b.Input) }}
 }

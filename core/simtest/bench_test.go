@@ -1,0 +1,73 @@
+package simtest_test
+
+import (
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/duroxide/duroxide/core/engine"
+	"github.com/duroxide/duroxide/core/simtest"
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// benchWorld opens both kinds of store for a benchmark, without verification and without a log.
+func benchWorld(b *testing.B, run func(b *testing.B, w *world, n *simtest.Node)) {
+	quiet := func(o *engine.Options) { o.VerifyReplay, o.Log = 0, nil }
+	for _, kind := range []string{"memory", "file"} {
+		b.Run(kind, func(b *testing.B) {
+			var s store.Store
+			if kind == "memory" {
+				s = openMemory(b)
+			} else {
+				s = openFile(b, filepath.Join(b.TempDir(), "bench.db"))
+			}
+			p := standard()
+			w := newWorld(b, s, nil)
+			n := simtest.Start(b, s, p, quiet)
+			b.ResetTimer()
+			run(b, w, n)
+			b.StopTimer()
+		})
+	}
+}
+
+// BenchmarkHello is the latency of one instance with one activity, from start to the answer.
+func BenchmarkHello(b *testing.B) {
+	benchWorld(b, func(b *testing.B, w *world, _ *simtest.Node) {
+		for i := range b.N {
+			id := strconv.Itoa(i)
+			w.start(id, "hello", "x")
+			w.completes(id, "hello x")
+		}
+	})
+}
+
+// BenchmarkStep is the time of a sequential step of an instance that is alone.
+func BenchmarkStep(b *testing.B) {
+	benchWorld(b, func(b *testing.B, w *world, n *simtest.Node) {
+		steps := strconv.Itoa(b.N)
+		w.start("s", "steps", steps)
+		w.completes("s", steps)
+		b.ReportMetric(float64(n.Counters().Commits)/float64(b.N), "commits/step")
+	})
+}
+
+// BenchmarkOpen300 is the time of a step with 300 instances of 100 steps open.
+func BenchmarkOpen300(b *testing.B) {
+	benchWorld(b, func(b *testing.B, w *world, n *simtest.Node) {
+		for round := range b.N {
+			begun := time.Now()
+			for i := range 300 {
+				w.start(strconv.Itoa(round)+"-"+strconv.Itoa(i), "steps", "100")
+			}
+			for i := range 300 {
+				w.completes(strconv.Itoa(round)+"-"+strconv.Itoa(i), "100")
+			}
+			b.ReportMetric(300*100/time.Since(begun).Seconds(), "steps/s")
+		}
+		c := n.Counters()
+		b.ReportMetric(float64(c.TurnsCommitted)/float64(c.Commits), "turns/commit")
+		b.ReportMetric(float64(c.SettledAlone)/float64(b.N), "settled/round")
+	})
+}
