@@ -48,9 +48,7 @@ def go_environment() -> dict[str, str]:
     """The environment of every `go` command: this toolchain and no other, with cgo."""
     environment = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "1"}
     # Go finds its build cache through the home directory and stops without one.
-    if not any(
-        environment.get(name) for name in ("GOCACHE", "XDG_CACHE_HOME", "HOME", "LocalAppData")
-    ):
+    if not any(environment.get(name) for name in ("GOCACHE", "XDG_CACHE_HOME", "HOME", "LocalAppData")):
         environment["GOCACHE"] = str(ROOT / "build" / "go-cache")
         environment["GOPATH"] = str(ROOT / "build" / "go-path")
     return environment
@@ -62,9 +60,7 @@ def usable_go() -> str | None:
     if go is None:
         return None
     # Outside the module, so that an old toolchain answers instead of refusing go.mod.
-    answer = subprocess.run(
-        [go, "version"], cwd=ROOT.anchor, env=go_environment(), capture_output=True, text=True
-    )
+    answer = subprocess.run([go, "version"], cwd=ROOT.anchor, env=go_environment(), capture_output=True, text=True)
     found = re.search(r"\bgo(\d+)\.(\d+)", answer.stdout)
     if answer.returncode != 0 or found is None or (int(found[1]), int(found[2])) < required_go():
         return None
@@ -132,8 +128,9 @@ class BuildLibrary(build_ext):
         go = usable_go()
         if go is None:
             sys.exit(
-                "duroxide: building needs Go {}.{} or later on PATH, or pip's build isolation, "
-                "which fetches it".format(*required_go())
+                "duroxide: building needs Go {}.{} or later on PATH, or pip's build isolation, which fetches it".format(
+                    *required_go()
+                )
             )
         environment = go_environment()
         compiler = system_compiler()

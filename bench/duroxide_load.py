@@ -39,9 +39,7 @@ class Engine:
     """A running runtime with the workloads registered, and a client beside it."""
 
     def __init__(self, folder, in_memory):
-        self.provider = (
-            SqliteProvider.in_memory() if in_memory else SqliteProvider.open(f"{folder}/bench.db")
-        )
+        self.provider = SqliteProvider.in_memory() if in_memory else SqliteProvider.open(f"{folder}/bench.db")
         self.client = Client(self.provider)
         self.runtime = Runtime(self.provider, PyRuntimeOptions(log_level="error"))
         self.runtime.register_activity("Noop", noop)

@@ -60,9 +60,7 @@ def go_tool(module: str) -> str:
     try:
         run("go", "install", module, CGO_ENABLED="0")
     except Failed as failure:
-        raise Skipped(
-            f"{name} {version} could not be installed: {str(failure).splitlines()[-1]}"
-        ) from None
+        raise Skipped(f"{name} {version} could not be installed: {str(failure).splitlines()[-1]}") from None
     return str(tool)
 
 
@@ -108,9 +106,7 @@ def govulncheck() -> None:
             r"dial tcp|no such host|fetching vulnerabilities|connection refused|Forbidden",
             str(failure),
         ):
-            raise Skipped(
-                "the vulnerability database cannot be reached from this machine"
-            ) from None
+            raise Skipped("the vulnerability database cannot be reached from this machine") from None
         raise
 
 

@@ -34,9 +34,7 @@ class Part(NamedTuple):
 def go(*arguments: str, **environment: str) -> str:
     """The output of a go command, run at the root of the checkout."""
     command = ["go", *arguments]
-    answer = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
-    )
+    answer = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     if answer.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{answer.stderr}")
     return answer.stdout
@@ -59,9 +57,7 @@ def linked_modules() -> list[Part]:
     """The modules whose packages ./capi links on any platform, sorted by path."""
     found: dict[str, Part] = {}
     for system, machine in PLATFORMS:
-        listing = go(
-            "list", "-deps", "-json=Module", "./capi", GOOS=system, GOARCH=machine, CGO_ENABLED="1"
-        )
+        listing = go("list", "-deps", "-json=Module", "./capi", GOOS=system, GOARCH=machine, CGO_ENABLED="1")
         for package in json_values(listing):
             module = package.get("Module")
             if module is None or module.get("Main"):
@@ -73,9 +69,7 @@ def linked_modules() -> list[Part]:
 
 def licence_files(part: Part) -> list[Path]:
     """The licence files of a module, at least one."""
-    files = sorted(
-        f for f in part.folder.iterdir() if f.is_file() and f.name.lower().startswith(NAMES)
-    )
+    files = sorted(f for f in part.folder.iterdir() if f.is_file() and f.name.lower().startswith(NAMES))
     if not files:
         sys.exit(f"{part.name} {part.version}: no licence file in {part.folder}")
     return files
@@ -83,9 +77,7 @@ def licence_files(part: Part) -> list[Path]:
 
 def document() -> str:
     """The text of THIRD_PARTY_LICENSES."""
-    standard_library = Part(
-        "The Go standard library and runtime", "", Path(go("env", "GOROOT").strip())
-    )
+    standard_library = Part("The Go standard library and runtime", "", Path(go("env", "GOROOT").strip()))
     parts = [standard_library, *linked_modules()]
     out = [
         "The shared library of this package links the parts below.",
@@ -109,9 +101,7 @@ def document() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 when out of date"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when out of date")
     check = parser.parse_args().check
     text = document()
     if check:

@@ -24,9 +24,7 @@ def test_ci_runs_the_test_command_of_the_readme(root):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_help_lists_every_habit(root):
-    listing = subprocess.run(
-        ["make", "-s", "help"], cwd=root, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    listing = subprocess.run(["make", "-s", "help"], cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout
     listed = re.findall(r"^\s*make (\w+)\s+\S", listing, re.M)
     assert [habit for habit in HABITS if habit not in listed] == []
 

@@ -46,9 +46,7 @@ def test_the_source_distribution_holds_every_file_of_the_project(sdist, root):
     assert not [name for name in packed if name.endswith((".so", ".dylib", ".dll", ".pyc", ".db"))]
 
     if shutil.which("git") and (root / ".git").exists():
-        listing = subprocess.run(
-            ["git", "ls-files"], cwd=root, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout
+        listing = subprocess.run(["git", "ls-files"], cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout
         tracked = {name for name in listing.splitlines() if (root / name).exists()}
         assert tracked - packed - LEFT_OUT == set()
 

@@ -94,9 +94,7 @@ def test_the_wheel_carries_the_licence_of_everything_in_it(builds, wheel):
     ).stdout
     linked = re.findall(r"^\s+dep\s+(\S+)\s+(\S+)", listing, re.M)
     assert linked, "the library names no module that it was linked from"
-    missing = [
-        f"{name} {version}" for name, version in linked if f"{name} {version}: " not in licences
-    ]
+    missing = [f"{name} {version}" for name, version in linked if f"{name} {version}: " not in licences]
     assert missing == [], "run `make licences`"
 
 
