@@ -114,6 +114,7 @@ func (x *Execution) advance(n *node) {
 			}
 			return
 		case YieldFatal:
+			n.state = closed
 			x.ending = &ending{kind: history.OrchestrationFailed, failure: raised(y.Failure)}
 			return
 		}

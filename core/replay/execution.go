@@ -125,6 +125,9 @@ func load(id Identity, code Code, events []history.Event, verifying bool) *Execu
 	x.cursor = 1
 	x.replay()
 	x.loading = false
+	if last := &events[len(events)-1]; last.Kind.IsTerminal() {
+		x.endedAlready(last) // whatever code does now
+	}
 	if x.ending == nil && x.paused == nil {
 		x.replaying = false
 	}

@@ -137,7 +137,6 @@ func (x *Execution) notEmitted(e *history.Event) {
 // matchEnding checks that history ends as code did, when code ended in replay.
 func (x *Execution) matchEnding() {
 	if x.ending.byHistory {
-		x.endedAlready(&x.loaded[len(x.loaded)-1])
 		return
 	}
 	at := x.cursor
@@ -157,15 +156,11 @@ func (x *Execution) matchEnding() {
 	case endsWhateverCodeDoes(e):
 	case !e.Kind.IsTerminal():
 		x.mismatched(e.At, "returned before history was used up: %s, code %s", recorded(e), x.ending)
-		return
 	case e.Kind != x.ending.kind:
 		x.mismatched("", "history ended in another way: %s, code %s", recorded(e), x.ending)
-		return
 	case !x.sameOutput(e):
 		x.mismatched("", "history ended in another way: %s, code %s with another value", recorded(e), x.ending)
-		return
 	}
-	x.endedAlready(&x.loaded[len(x.loaded)-1])
 }
 
 func (x *Execution) sameOutput(e *history.Event) bool {

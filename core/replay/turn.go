@@ -52,6 +52,13 @@ func (x *Execution) Turn(code Code, in Input) *Commit {
 		x.begin(x.append(&first))
 		x.paused = x.root
 	}
+	for i := range in.Messages {
+		if k := in.Messages[i].Kind; k == history.MsgStart || k == history.MsgContinue { // they only make the turn run
+			if m := x.batch.take(i); k == history.MsgStart && x.committed > 0 {
+				x.drop(m, whyStarted)
+			}
+		}
+	}
 	if i := slices.IndexFunc(in.Messages, isCancel); i >= 0 {
 		x.cancel(x.batch.take(i))
 	}
@@ -139,12 +146,7 @@ func (x *Execution) apply(m *history.Message) {
 	}
 	e := history.Event{Source: m.Source, Data: m.Data}
 	switch m.Kind {
-	case history.MsgStart:
-		if x.committed > 0 {
-			x.drop(m, whyStarted)
-		}
-		return
-	case history.MsgContinue, history.MsgCancel, history.MessageUnknown:
+	case history.MsgStart, history.MsgContinue, history.MsgCancel, history.MessageUnknown:
 		return
 	case history.MsgActivityCompleted:
 		e.Kind = history.ActivityCompleted
@@ -321,9 +323,7 @@ func (x *Execution) leaveToNext() {
 		if b.taken[i] || b.messages[i].Kind == history.MsgMail || b.messages[i].Kind == history.MsgCancel {
 			continue
 		}
-		if m := b.take(i); m.Kind != history.MsgContinue {
-			x.drop(m, whyContinued)
-		}
+		x.drop(b.take(i), whyContinued)
 	}
 }
 
