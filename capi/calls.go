@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// How a call ended is told in the two low bits of what dx_call and dx_fetch give back; the bits above hold a length.
+const (
+	outcomeDone    = 0 // length bytes of result are in the buffer
+	outcomeError   = 1 // length bytes of error frame are in the buffer
+	outcomeFetch   = 2 // length bytes wait to be fetched; the buffer begins with the ticket
+	outcomePending = 3 // still running; the buffer begins with the ticket
+)
+
+// callPatience is how long a call with a descriptor holds its thread before it answers that it is pending.
+const callPatience = 50 * time.Millisecond
+
+// maxKept bounds the results that nobody came for: a thread may be interrupted between a call and its fetch.
+const maxKept = 256
+
+// result of an operation: a frame, of an error or not.
+type result struct {
+	data   []byte
+	failed bool
+}
+
+// request is one call on its way through an operation.
+type request struct {
+	ctx    context.Context
+	handle int64
+	head   []byte
+	body   string
+}
+
+// operation is what one op code does: it gives a header to be encoded as JSON, and a body that is passed as it is.
+type operation func(*request) (head any, body string, err error)
+
+// perform runs an operation. It never panics.
+func perform(op operation, r *request) (res result) {
+	defer func() {
+		if p := recover(); p != nil {
+			res = result{data: failed(classProvider, "the engine has a defect: %v\n%s", p, debug.Stack()).frame(), failed: true}
+		}
+	}()
+	if op == nil {
+		return result{data: failed(classProvider, "this library does not know the operation asked for").frame(), failed: true}
+	}
+	head, body, err := op(r)
+	if err != nil {
+		return result{data: classify(err).frame(), failed: true}
+	}
+	data, err := encodeAnswer(head, body)
+	if err != nil {
+		return result{data: classify(fmt.Errorf("encode the answer: %w", err)).frame(), failed: true}
+	}
+	return result{data: data}
+}
+
+// call is one that runs on a goroutine of its own while its caller waits on a descriptor.
+type call struct {
+	done   chan struct{} // closed when res is set
+	res    result
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	signal int // descriptor to write to when done; -1 = nobody waits there (yet, or any more)
+}
+
+// desk keeps what callers will come back for.
+type desk struct {
+	mu      sync.Mutex
+	next    uint64
+	kept    map[uint64]result
+	order   []uint64 // of kept, oldest first
+	running map[uint64]*call
+}
+
+var tickets = desk{kept: map[uint64]result{}, running: map[uint64]*call{}}
+
+func (d *desk) keep(res result) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.next++
+	d.kept[d.next] = res
+	d.order = append(d.order, d.next)
+	if len(d.order) > maxKept {
+		delete(d.kept, d.order[0])
+		d.order = d.order[1:]
+	}
+	return d.next
+}
+
+func (d *desk) park(c *call) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.next++
+	d.running[d.next] = c
+	return d.next
+}
+
+// take gives what a ticket stands for: a result that is there, or a call that may still run.
+func (d *desk) take(ticket uint64) (result, *call, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if res, ok := d.kept[ticket]; ok {
+		delete(d.kept, ticket)
+		for i, t := range d.order {
+			if t == ticket {
+				d.order = append(d.order[:i], d.order[i+1:]...)
+				break
+			}
+		}
+		return res, nil, true
+	}
+	c, ok := d.running[ticket]
+	return result{}, c, ok
+}
+
+func (d *desk) drop(ticket uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.running, ticket)
+}
+
+// deliver writes a result into the caller's buffer, or a ticket for it when it does not fit.
+func deliver(res result, out []byte) int64 {
+	n := int64(len(res.data)) << 2
+	if len(res.data) > len(out) {
+		binary.LittleEndian.PutUint64(out, tickets.keep(res))
+		return n | outcomeFetch
+	}
+	copy(out, res.data)
+	if res.failed {
+		return n | outcomeError
+	}
+	return n | outcomeDone
+}
+
+// answerCall runs an operation for a caller. Without a descriptor (-1) on the caller's thread, to the end.
+func answerCall(op operation, r *request, fd int, out []byte) int64 {
+	if fd < 0 {
+		r.ctx = context.Background()
+		return deliver(perform(op, r), out)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &call{done: make(chan struct{}), cancel: cancel, signal: -1}
+	r.ctx = ctx
+	go func() {
+		defer cancel()
+		c.res = perform(op, r)
+		close(c.done)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.signal >= 0 {
+			_, _ = syscall.Write(c.signal, []byte{1}) // non-blocking; a full pipe wakes the reader all the same
+		}
+	}()
+	patience := time.NewTimer(callPatience)
+	defer patience.Stop()
+	select {
+	case <-c.done:
+		return deliver(c.res, out)
+	case <-patience.C:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.done: // it ended before anybody asked to be told
+		return deliver(c.res, out)
+	default:
+	}
+	c.signal = fd
+	binary.LittleEndian.PutUint64(out, tickets.park(c))
+	return outcomePending
+}
+
+// fetch gives the result behind a ticket.
+func fetch(ticket uint64, out []byte) int64 {
+	res, c, ok := tickets.take(ticket)
+	if !ok {
+		return deliver(result{data: failed(classState, "this result was fetched already").frame(), failed: true}, out)
+	}
+	if c == nil {
+		return deliver(res, out)
+	}
+	select {
+	case <-c.done:
+		tickets.drop(ticket)
+		return deliver(c.res, out)
+	default:
+		binary.LittleEndian.PutUint64(out, ticket)
+		return outcomePending
+	}
+}
+
+// abandon gives up a call. Once it has returned nothing is written to the call's descriptor any more.
+func abandon(ticket uint64) {
+	_, c, ok := tickets.take(ticket)
+	if !ok || c == nil {
+		return
+	}
+	tickets.drop(ticket)
+	c.cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.signal = -1
+}

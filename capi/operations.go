@@ -1,0 +1,48 @@
+package main
+
+// operations by op code; python/duroxide/_frames.py has the same numbers. A number is never used for something else.
+var operations = [...]operation{
+	0: opOpenHandles,
+
+	1: opOpenSQLite,
+	2: opCloseProvider,
+	3: opCheck,
+
+	10: opStart,
+	11: opRaiseEvent,
+	12: opEnqueueEvent,
+	13: opCancel,
+	14: opStatus,
+	15: opWaitEnd,
+	16: opWaitStatus,
+	17: opWaitKV,
+
+	20: opInstance,
+	21: opInstances,
+	22: opExecutions,
+	23: opHistory,
+	24: opTree,
+	25: opSystemMetrics,
+	26: opQueueDepths,
+	27: opInstanceStats,
+	28: opKVValue,
+
+	30: opDelete,
+	31: opDeleteBulk,
+	32: opPrune,
+	33: opPruneBulk,
+
+	40: opNewRuntime,
+	41: opRegisterActivity,
+	42: opRegisterOrchestration,
+	43: opStartRuntime,
+	44: opSupervise,
+	45: opShutdown,
+	46: opExiting,
+	47: opReleaseRuntime,
+	48: opMetrics,
+	49: opCounters,
+	50: opHealth,
+	51: opPullLogs,
+	52: opLog,
+}

@@ -1,0 +1,249 @@
+"""Runs activities, and the context they get."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from duroxide import _frames
+from duroxide._codec import decode, encode
+from duroxide._errors import NonRetryableError, RuntimeStateError
+from duroxide._locations import format_exception, safe_encode, safe_str
+
+if TYPE_CHECKING:
+    from duroxide._client import Client
+
+__all__ = ["ActivityContext"]
+
+Log = Callable[[str, str, str, "dict[str, str]"], None]
+"""Takes a target, a level, a message and context fields; must not block."""
+
+
+class ActivityContext:
+    """What an activity function may know and do.
+
+    Attributes:
+        instance_id, execution_id, orchestration_name, orchestration_version: who asked for the activity.
+        activity_name: the name it was scheduled under.
+        activity_id: its place in the history of the execution.
+        worker_id: the node that runs it.
+        session_id: its session, or None.
+        attempt: which attempt of a retry policy this is, from 1.
+        idempotency_key: the same in every run of this attempt. An activity may run again after a crash: give this key
+            to services that are not to do a thing twice.
+        retry_key: the same over all attempts of a retry policy.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cancel",
+        "_client",
+        "_log",
+        "_tag",
+        "activity_id",
+        "activity_name",
+        "attempt",
+        "execution_id",
+        "idempotency_key",
+        "instance_id",
+        "orchestration_name",
+        "orchestration_version",
+        "retry_key",
+        "session_id",
+        "worker_id",
+    )
+
+    def __init__(self, fields: Optional[dict[str, Any]] = None) -> None:
+        fields = fields or {}
+        self.instance_id: str = fields.get("instance_id", "")
+        self.execution_id: int = fields.get("execution_id", 1)
+        self.orchestration_name: str = fields.get("orchestration_name", "")
+        self.orchestration_version: str = fields.get("orchestration_version", "")
+        self.activity_name: str = fields.get("activity_name", "")
+        self.activity_id: int = fields.get("activity_id", 0)
+        self.worker_id: str = fields.get("worker_id", "")
+        self.session_id: Optional[str] = fields.get("session_id")
+        self._tag: Optional[str] = fields.get("tag")
+        self.attempt: int = fields.get("attempt", 1)
+        self.idempotency_key: str = fields.get("idempotency_key", "")
+        self.retry_key: str = fields.get("retry_key", "")
+        self._cancel: Any = None
+        self._client: Optional[Callable[[], Client]] = None
+        self._log: Optional[Log] = None
+
+    def __repr__(self) -> str:
+        return f"<ActivityContext {self.activity_name!r} for instance {self.instance_id!r}>"
+
+    def tag(self) -> Optional[str]:
+        """The tag that it was scheduled with, or None."""
+        return self._tag
+
+    def is_cancelled(self) -> bool:
+        """Whether the result is no longer wanted: the instance ended, another task of a race won, time is up."""
+        flag = self._cancel
+        return flag is not None and flag.value != 0
+
+    def get_client(self) -> Client:
+        """A client of the store that this activity came from.
+
+        Raises:
+            RuntimeStateError: the activity is not running (any more).
+        """
+        if self._client is None:
+            raise RuntimeStateError("Activity context not found")
+        return self._client()
+
+    def trace_info(self, message: Any) -> None:
+        """Log a line for people."""
+        self._trace("info", message)
+
+    def trace_warn(self, message: Any) -> None:
+        """Log a warning."""
+        self._trace("warn", message)
+
+    def trace_error(self, message: Any) -> None:
+        """Log an error."""
+        self._trace("error", message)
+
+    def trace_debug(self, message: Any) -> None:
+        """Log a detail."""
+        self._trace("debug", message)
+
+    def _trace(self, level: str, message: Any) -> None:
+        log = self._log
+        if log is None:
+            return
+        fields = {
+            "instance_id": self.instance_id,
+            "execution_id": str(self.execution_id),
+            "orchestration_name": self.orchestration_name,
+            "orchestration_version": self.orchestration_version,
+            "activity_name": self.activity_name,
+            "activity_id": str(self.activity_id),
+            "worker_id": self.worker_id,
+        }
+        if self._tag is not None:
+            fields["tag"] = self._tag
+        if self.session_id is not None:
+            fields["session_id"] = self.session_id
+        log("duroxide.activity", level, str(message), fields)
+
+
+class _Ended:
+    """The cancel flag of an activity that has ended, as it was then."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+class Activities:
+    """The registered activities of a runtime, and the thread that runs the ``async def`` ones."""
+
+    def __init__(self, client: Callable[[], Client], log: Log) -> None:
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._client = client
+        self._log = log
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._thread: Optional[threading.Thread] = None
+
+    def add(self, name: str, function: Callable[..., Any]) -> None:
+        self._functions[name] = function
+
+    def start(self) -> None:
+        """Start the event loop when an activity needs one: during exit no thread can be made any more."""
+        if any(asyncio.iscoroutinefunction(f) for f in self._functions.values()):
+            loop = asyncio.new_event_loop()
+            self._loop = loop
+            self._thread = threading.Thread(
+                target=_run_loop, args=(loop,), name="duroxide-async", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the event loop and what is left on it."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+
+    def join(self, timeout: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def run(self, data: bytes, pos: int) -> bytes:
+        """Run one activity on this thread.
+
+        Args:
+            data, pos: a frame, and where in it the job stands.
+
+        Returns:
+            the frame of its end. Whatever the function raises ends here.
+        """
+        job = _frames.read_job(data, pos)
+        ctx = _context(job, self._client, self._log)
+        try:
+            function = self._functions[job.name]
+            value = contextvars.Context().run(function, ctx, decode(job.input))
+            if asyncio.iscoroutine(value):
+                value = self._await(value)
+            return _frames.activity_done(encode(value, "result of", job.name))
+        except BaseException as e:
+            name = type(e).__name__
+            message = f"Activity '{job.name}' call failed: {name}: {safe_str(e)}"
+            return _frames.activity_failed(
+                isinstance(e, NonRetryableError),
+                safe_encode(message),
+                safe_encode(name),
+                safe_encode(format_exception(e)),
+            )
+        finally:
+            ctx._client = None
+            if ctx._cancel is not None:
+                # The flag lies in the engine's memory, which is the engine's again after this.
+                ctx._cancel = _Ended(ctx._cancel.value)
+
+    def _await(self, coroutine: Any) -> Any:
+        loop = self._loop
+        if loop is None:
+            # A plain function that gave a coroutine: it was not known when the threads were made.
+            return asyncio.run(coroutine)
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _context(job: _frames.Job, client: Callable[[], Client], log: Log) -> ActivityContext:
+    ctx = ActivityContext.__new__(ActivityContext)
+    ctx.instance_id = job.instance
+    ctx.execution_id = job.execution
+    ctx.orchestration_name = job.orchestration
+    ctx.orchestration_version = job.version
+    ctx.activity_name = job.name
+    ctx.activity_id = job.schedule
+    ctx.worker_id = job.worker
+    ctx.session_id = job.session or None
+    ctx._tag = job.tag or None
+    ctx.attempt = job.attempt
+    ctx.idempotency_key = job.idempotency_key
+    ctx.retry_key = job.retry_key
+    ctx._cancel = ctypes.c_uint32.from_address(job.cancel_address) if job.cancel_address else None
+    ctx._client = client
+    ctx._log = log
+    return ctx

@@ -1,0 +1,569 @@
+"""The client: starts, signals, waits for, reads and manages instances."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from threading import get_ident
+from typing import Any, Callable, Optional, Union
+
+from duroxide._codec import (
+    MAX_NAMED_ID_BYTES,
+    Milliseconds,
+    decode,
+    encode,
+    encode_typed,
+    identifier,
+    milliseconds,
+    name_of,
+    semver,
+)
+from duroxide._context import stepping
+from duroxide._errors import InstanceNotFound, InvalidArgument, RuntimeStateError
+from duroxide._frames import Op
+from duroxide._library import library
+from duroxide._providers import Provider
+from duroxide._results import (
+    DeleteInstanceResult,
+    Event,
+    ExecutionInfo,
+    InstanceFilter,
+    InstanceInfo,
+    InstancePage,
+    InstanceTree,
+    OrchestrationResult,
+    PruneOptions,
+    PruneResult,
+    QueueDepths,
+    SystemMetrics,
+    SystemStats,
+)
+
+__all__ = ["Client"]
+
+Name = Union[str, Callable[..., Any]]
+_IF_EXISTS = {"ignore": 0, "raise": 1, "restart_if_ended": 2}
+_NO_END = -1
+
+
+class Client:
+    """Starts, signals, waits for, reads and manages the instances of a store. Needs no runtime.
+
+    Methods may be called from any thread. They wait without the GIL, and on the main thread Ctrl-C ends them. In an
+    orchestration function they raise RuntimeStateError: what they give is different in every replay.
+
+    Times are milliseconds (int) or timedeltas. Ids and names are non-empty str without NUL, at most 1,024 bytes in UTF-8
+    where an instance is created and 2,048 where one is named; anything else raises InvalidArgument. Trouble with the
+    storage raises ProviderError.
+
+    Args:
+        provider: an open provider.
+
+    Raises:
+        TypeError: something else.
+    """
+
+    def __init__(self, provider: Provider) -> None:
+        if not isinstance(provider, Provider):
+            given = provider.__name__ if isinstance(provider, type) else type(provider).__name__
+            raise TypeError(
+                f"Client takes a provider, e.g. SqliteProvider.open(path), got {given}"
+            )
+        self._provider = provider
+        self._handle = provider._handle
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._provider!r}>"
+
+    def _call(self, op: int, head: Any = None, body: bytes = b"") -> tuple[Any, bytes]:
+        if stepping and get_ident() in stepping:
+            raise RuntimeStateError(
+                "a client was called inside an orchestration function, where it would give something else in every "
+                "replay; call it in an activity (ctx.get_client()), or use a method of the orchestration's ctx"
+            )
+        if self._provider._pid != os.getpid():
+            raise RuntimeStateError(
+                f"this client's provider was opened by process {self._provider._pid} and cannot be used in its "
+                f"forked child {os.getpid()}; open another one here"
+            )
+        return library().call(op, self._handle, head, body)
+
+    # Starting
+
+    def start_orchestration(
+        self,
+        instance_id: str,
+        name: Name,
+        input: Any = None,
+        *,
+        if_exists: str = "ignore",
+        delay_ms: Milliseconds = 0,
+    ) -> None:
+        """Start an instance of the latest version. It is durable when this returns.
+
+        Args:
+            instance_id: its id.
+            name: name of the orchestration, or the registered function. Not checked: another process may have it.
+            input: anything JSON takes.
+            if_exists: what to do when the id is in use, running or ended: ``"ignore"`` (nothing), ``"raise"``
+                (InstanceExists), ``"restart_if_ended"`` (an ended one is deleted and started afresh).
+            delay_ms: how long it waits before it begins.
+
+        Raises:
+            TypeError, ValueError: the input is not JSON. Nothing was stored.
+            InstanceExists: the id is in use, with ``if_exists="raise"``.
+        """
+        payload = encode(input, "input of start_orchestration", name)
+        self._start(instance_id, name, "", payload, if_exists, delay_ms)
+
+    def start_orchestration_versioned(
+        self,
+        instance_id: str,
+        name: Name,
+        input: Any,
+        version: str,
+        *,
+        if_exists: str = "ignore",
+        delay_ms: Milliseconds = 0,
+    ) -> None:
+        """start_orchestration of one version, e.g. ``"1.0.1"``.
+
+        Raises:
+            InvalidArgument: the version is not a semantic version.
+        """
+        payload = encode(input, "input of start_orchestration_versioned", name)
+        self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
+
+    def start_orchestration_typed(
+        self,
+        instance_id: str,
+        name: Name,
+        input: Any = None,
+        *,
+        if_exists: str = "ignore",
+        delay_ms: Milliseconds = 0,
+    ) -> None:
+        """The same as start_orchestration."""
+        payload = encode(input, "input of start_orchestration_typed", name)
+        self._start(instance_id, name, "", payload, if_exists, delay_ms)
+
+    def start_orchestration_versioned_typed(
+        self,
+        instance_id: str,
+        name: Name,
+        input: Any,
+        version: str,
+        *,
+        if_exists: str = "ignore",
+        delay_ms: Milliseconds = 0,
+    ) -> None:
+        """The same as start_orchestration_versioned."""
+        payload = encode(input, "input of start_orchestration_versioned_typed", name)
+        self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
+
+    def _start(
+        self,
+        instance_id: str,
+        name: Name,
+        version: str,
+        payload: bytes,
+        if_exists: str,
+        delay_ms: Milliseconds,
+    ) -> None:
+        head: dict[str, Any] = {
+            "i": identifier(instance_id, "instance_id"),
+            "n": identifier(name_of(name, "name of the orchestration"), "name of the orchestration"),
+            "v": version,
+            "d": milliseconds(delay_ms, "delay_ms"),
+        }
+        if not isinstance(if_exists, str) or if_exists not in _IF_EXISTS:
+            raise InvalidArgument(
+                f"Invalid input: if_exists must be one of {', '.join(_IF_EXISTS)}, got {if_exists!r}"
+            )
+        head["x"] = _IF_EXISTS[if_exists]
+        self._call(Op.START, head, payload)
+
+    # Signals
+
+    def raise_event(self, instance_id: str, event_name: str, data: Any = None) -> None:
+        """Raise an event. An instance that is unknown or has ended drops it."""
+        payload = encode(data, "data of raise_event", event_name)
+        self._call(Op.RAISE_EVENT, _named(instance_id, event_name, "event_name"), payload)
+
+    def enqueue_event(self, instance_id: str, queue_name: str, data: Any = None) -> None:
+        """Put a message into a queue of an instance, which may start later.
+
+        ``data`` is encoded as JSON: what was text before (``json.dumps(x)``) arrives as text.
+        """
+        payload = encode(data, "data of enqueue_event", queue_name)
+        self._call(Op.ENQUEUE_EVENT, _named(instance_id, queue_name, "queue_name"), payload)
+
+    def raise_event_typed(self, instance_id: str, event_name: str, data: Any = None) -> None:
+        """raise_event; a str is taken for JSON already."""
+        payload = encode_typed(data, "data of raise_event_typed", event_name)
+        self._call(Op.RAISE_EVENT, _named(instance_id, event_name, "event_name"), payload)
+
+    def enqueue_event_typed(self, instance_id: str, queue_name: str, data: Any = None) -> None:
+        """enqueue_event; a str is taken for JSON already."""
+        payload = encode_typed(data, "data of enqueue_event_typed", queue_name)
+        self._call(Op.ENQUEUE_EVENT, _named(instance_id, queue_name, "queue_name"), payload)
+
+    def cancel_instance(self, instance_id: str, reason: Optional[str] = None) -> None:
+        """Ask an instance to end: it fails with ``canceled: {reason}``. Unknown or ended: nothing happens."""
+        if reason is None:
+            reason = ""
+        elif not isinstance(reason, str):
+            raise InvalidArgument(
+                f"Invalid input: reason must be a str, got {type(reason).__name__}"
+            )
+        elif "\0" in reason:
+            raise InvalidArgument("Invalid input: reason must not contain NUL")
+        body = reason.encode("utf-8", "backslashreplace")
+        self._call(Op.CANCEL, {"i": _known(instance_id)}, body)
+
+    # Waiting
+
+    def get_status(self, instance_id: str) -> OrchestrationResult:
+        """How an instance stands; status ``"NotFound"`` for an unknown id."""
+        return _result(*self._call(Op.STATUS, {"i": _known(instance_id)}))
+
+    def wait_for_orchestration(
+        self, instance_id: str, timeout_ms: Optional[Milliseconds] = 30000
+    ) -> OrchestrationResult:
+        """Wait until an instance is Completed or Failed. An unknown id is waited for too.
+
+        Args:
+            timeout_ms: 0 looks once, None waits for ever.
+
+        Raises:
+            WaitTimeout: ``Operation timed out``.
+        """
+        head = {"i": _known(instance_id), "t": _timeout(timeout_ms)}
+        return _result(*self._call(Op.WAIT_END, head))
+
+    def wait_for_orchestration_typed(
+        self, instance_id: str, timeout_ms: Optional[Milliseconds] = 30000
+    ) -> Any:
+        """Wait for the output itself.
+
+        Raises:
+            OrchestrationError: the instance Failed; or the subclass that fits.
+            WaitTimeout: ``Operation timed out``.
+        """
+        result = self.wait_for_orchestration(instance_id, timeout_ms)
+        result.raise_for_status()
+        return result.output
+
+    def wait_for_status_change(
+        self,
+        instance_id: str,
+        last_seen_version: int = 0,
+        poll_interval_ms: Milliseconds = 200,
+        timeout_ms: Optional[Milliseconds] = 30000,
+    ) -> Optional[OrchestrationResult]:
+        """Wait for a custom status newer than the one seen last.
+
+        Args:
+            last_seen_version: ``custom_status_version`` of that one; 0 = none.
+            poll_interval_ms: without effect where the store tells of changes.
+            timeout_ms: 0 looks once, None waits for ever.
+
+        Returns:
+            the status; None when time ran out, and at once when the instance has ended with nothing newer.
+        """
+        if isinstance(last_seen_version, bool) or not isinstance(last_seen_version, int):
+            raise InvalidArgument(
+                f"Invalid input: last_seen_version must be an int, got {type(last_seen_version).__name__}"
+            )
+        if not 0 <= last_seen_version < 2**63:
+            raise InvalidArgument("Invalid input: last_seen_version must not be negative or above 2**63")
+        milliseconds(poll_interval_ms, "poll_interval_ms")
+        head = {"i": _known(instance_id), "s": last_seen_version, "t": _timeout(timeout_ms)}
+        answer, body = self._call(Op.WAIT_STATUS, head)
+        return None if answer is None else _result(answer, body)
+
+    # Key-value store of an instance
+
+    def get_kv_value(self, instance_id: str, key: str) -> Optional[str]:
+        """A value that the instance set, as text; None when there is none."""
+        answer, body = self._call(Op.KV_VALUE, {"i": _known(instance_id), "k": _key(key)})
+        return None if answer is None else body.decode()
+
+    def get_kv_value_typed(self, instance_id: str, key: str) -> Any:
+        """get_kv_value, decoded when it is JSON."""
+        text = self.get_kv_value(instance_id, key)
+        return None if text is None else decode(text)
+
+    def wait_for_kv_value(
+        self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000
+    ) -> str:
+        """Wait until a key has a value.
+
+        Raises:
+            WaitTimeout: ``Timed out waiting for value '{key}' on instance '{id}'``.
+        """
+        head = {"i": _known(instance_id), "k": _key(key), "t": _timeout(timeout_ms)}
+        _, body = self._call(Op.WAIT_KV, head)
+        return body.decode()
+
+    def wait_for_kv_value_typed(
+        self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000
+    ) -> Any:
+        """wait_for_kv_value, decoded when it is JSON."""
+        return decode(self.wait_for_kv_value(instance_id, key, timeout_ms))
+
+    # Reading
+
+    def list_all_instances(self) -> list[str]:
+        """The ids of all instances, newest first."""
+        ids, _ = self._call(Op.INSTANCES, {"ids_only": True})
+        return list(ids)
+
+    def list_instances_by_status(self, status: str) -> list[str]:
+        """The ids of the instances whose current execution has this status; an unknown status: none."""
+        if status not in ("Running", "Completed", "Failed", "ContinuedAsNew"):
+            return []
+        ids, _ = self._call(Op.INSTANCES, {"ids_only": True, "execution_status": status})
+        return list(ids)
+
+    def list_instances(
+        self,
+        *,
+        name: Optional[Name] = None,
+        version: Optional[str] = None,
+        status: Optional[str] = None,
+        id_prefix: Optional[str] = None,
+        parent: Optional[str] = None,
+        created_after: Optional[int] = None,
+        created_before: Optional[int] = None,
+        updated_after: Optional[int] = None,
+        updated_before: Optional[int] = None,
+        order: str = "newest",
+        limit: int = 100,
+        cursor: Optional[str] = None,
+    ) -> InstancePage:
+        """A page of the instances that fit all conditions given.
+
+        Args:
+            name, version: of the orchestration.
+            status: ``"Running"``, ``"Completed"`` or ``"Failed"``.
+            id_prefix: what the id begins with.
+            parent: id of the parent.
+            created_after, created_before, updated_after, updated_before: ms since the epoch.
+            order: ``"newest"`` or ``"oldest"`` first.
+            limit: at most so many on a page, 1 to 10,000.
+            cursor: ``next_cursor`` of the page before.
+        """
+        if status is not None and status not in ("Running", "Completed", "Failed"):
+            raise InvalidArgument(
+                f"Invalid input: status must be Running, Completed or Failed, got {status!r}"
+            )
+        if order not in ("newest", "oldest"):
+            raise InvalidArgument(f"Invalid input: order must be newest or oldest, got {order!r}")
+        head = {
+            "name": "" if name is None else name_of(name, "name of the orchestration"),
+            "version": "" if version is None else identifier(version, "version"),
+            "status": status or "",
+            "id_prefix": "" if id_prefix is None else identifier(id_prefix, "id_prefix"),
+            "parent": "" if parent is None else _known(parent),
+            "created_after": _moment(created_after, "created_after"),
+            "created_before": _moment(created_before, "created_before"),
+            "updated_after": _moment(updated_after, "updated_after"),
+            "updated_before": _moment(updated_before, "updated_before"),
+            "oldest_first": order == "oldest",
+            "limit": _number(limit, "limit", 1, 10_000),
+            "cursor": "" if cursor is None else identifier(cursor, "cursor", 1 << 16),
+        }
+        answer, _ = self._call(Op.INSTANCES, head)
+        items = [InstanceInfo(**item) for item in answer["items"]]
+        return InstancePage(items, answer["next"] or None)
+
+    def iter_instances(self, **filters: Any) -> Iterator[InstanceInfo]:
+        """All instances that fit, page by page. Arguments are those of list_instances."""
+        page = self.list_instances(**filters)
+        while True:
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            page = self.list_instances(**{**filters, "cursor": page.next_cursor})
+
+    def get_instance_info(self, instance_id: str) -> InstanceInfo:
+        """An instance.
+
+        Raises:
+            InstanceNotFound: ``get_instance_info: Instance {id} not found``.
+        """
+        answer, _ = self._call(Op.INSTANCE, {"i": _known(instance_id)})
+        return InstanceInfo(**answer)
+
+    def get_execution_info(self, instance_id: str, execution_id: int) -> ExecutionInfo:
+        """One execution of an instance.
+
+        Raises:
+            InstanceNotFound: ``get_execution_info: Execution {n} not found for instance {id}``.
+        """
+        number = _number(execution_id, "execution_id")
+        for execution in self._executions(instance_id):
+            if execution.execution_id == number:
+                return execution
+        raise InstanceNotFound(
+            f"get_execution_info: Execution {number} not found for instance {instance_id}"
+        )
+
+    def list_executions(self, instance_id: str) -> list[int]:
+        """The executions of an instance, ascending; none for an unknown id."""
+        return [e.execution_id for e in self._executions(instance_id)]
+
+    def _executions(self, instance_id: str) -> list[ExecutionInfo]:
+        answer, _ = self._call(Op.EXECUTIONS, {"i": _known(instance_id)})
+        return [ExecutionInfo(**e) for e in answer]
+
+    def read_execution_history(self, instance_id: str, execution_id: int) -> list[Event]:
+        """The events of one execution; none for an unknown one."""
+        number = _number(execution_id, "execution_id")
+        head = {"i": _known(instance_id), "e": number}
+        if number == 0:
+            return []
+        answer, _ = self._call(Op.HISTORY, head)
+        return [
+            Event(
+                e["event_id"],
+                e["kind"],
+                e["source_event_id"],
+                e["timestamp_ms"],
+                e["data"],
+                e.get("at", ""),
+            )
+            for e in answer
+        ]
+
+    def get_instance_tree(self, instance_id: str) -> InstanceTree:
+        """An instance with all its descendants; of an unknown id: that id alone."""
+        ids, _ = self._call(Op.TREE, {"i": _known(instance_id)})
+        return InstanceTree(instance_id, list(ids), len(ids))
+
+    def get_orchestration_stats(self, instance_id: str) -> Optional[SystemStats]:
+        """Sizes of an instance; None for an unknown id."""
+        answer, _ = self._call(Op.INSTANCE_STATS, {"i": _known(instance_id)})
+        return None if answer is None else SystemStats(**answer)
+
+    def get_system_metrics(self) -> SystemMetrics:
+        """Counts over the whole store."""
+        answer, _ = self._call(Op.SYSTEM_METRICS)
+        return SystemMetrics(**answer)
+
+    def get_queue_depths(self) -> QueueDepths:
+        """What waits in the store."""
+        answer, _ = self._call(Op.QUEUE_DEPTHS)
+        return QueueDepths(**answer)
+
+    # Managing
+
+    def delete_instance(self, instance_id: str, force: bool = False) -> DeleteInstanceResult:
+        """Delete an instance with its descendants, histories and messages.
+
+        Args:
+            force: also when it is running.
+
+        Raises:
+            InstanceRunning: it is running.
+            InstanceNotFound: ``Instance {id} not found``.
+            InvalidArgument: it is a child; delete its root.
+        """
+        answer, _ = self._call(Op.DELETE, {"i": _known(instance_id), "f": bool(force)})
+        return DeleteInstanceResult(**answer)
+
+    def delete_instance_bulk(self, filter: Optional[InstanceFilter] = None) -> DeleteInstanceResult:
+        """Delete the root instances that have ended and fit the filter, with their descendants."""
+        answer, _ = self._call(Op.DELETE_BULK, _filter(filter))
+        return DeleteInstanceResult(**answer)
+
+    def prune_executions(
+        self, instance_id: str, options: Optional[PruneOptions] = None
+    ) -> PruneResult:
+        """Delete old executions of an instance. The current one stays."""
+        answer, _ = self._call(Op.PRUNE, {"i": _known(instance_id), **_prune(options)})
+        return PruneResult(**answer)
+
+    def prune_executions_bulk(
+        self, filter: Optional[InstanceFilter] = None, options: Optional[PruneOptions] = None
+    ) -> PruneResult:
+        """Delete old executions of all instances that fit the filter, running ones too."""
+        answer, _ = self._call(Op.PRUNE_BULK, {**_filter(filter), **_prune(options)})
+        return PruneResult(**answer)
+
+
+def _known(instance_id: object) -> str:
+    return identifier(instance_id, "instance_id", MAX_NAMED_ID_BYTES)
+
+
+def _named(instance_id: object, name: object, what: str) -> dict[str, str]:
+    return {"i": _known(instance_id), "n": identifier(name, what, MAX_NAMED_ID_BYTES)}
+
+
+def _key(key: object) -> str:
+    if key == "":
+        return ""
+    return identifier(key, "key", MAX_NAMED_ID_BYTES)
+
+
+def _timeout(timeout_ms: Optional[Milliseconds]) -> int:
+    return _NO_END if timeout_ms is None else milliseconds(timeout_ms, "timeout_ms")
+
+
+def _number(value: object, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgument(f"Invalid input: {what} must be an int, got {type(value).__name__}")
+    if not least <= value <= most:
+        raise InvalidArgument(f"Invalid input: {what} must be from {least} to {most}, got {value}")
+    return value
+
+
+def _moment(value: Optional[int], what: str) -> int:
+    return 0 if value is None else _number(value, what)
+
+
+def _result(answer: dict[str, Any], body: bytes) -> OrchestrationResult:
+    status = answer["status"]
+    return OrchestrationResult(
+        status,
+        decode(body.decode()) if status == "Completed" else None,
+        answer.get("error"),
+        answer.get("custom_status"),
+        answer.get("custom_status_version", 0),
+        answer.get("failure"),
+    )
+
+
+def _filter(filter: Optional[InstanceFilter]) -> dict[str, Any]:
+    if filter is None:
+        return {}
+    if not isinstance(filter, InstanceFilter):
+        raise InvalidArgument(
+            f"Invalid input: filter must be an InstanceFilter, got {type(filter).__name__}"
+        )
+    head: dict[str, Any] = {}
+    if filter.instance_ids is not None:
+        if isinstance(filter.instance_ids, str):
+            raise InvalidArgument("Invalid input: instance_ids must be a list of str")
+        head["instance_ids"] = [_known(i) for i in filter.instance_ids]
+    if filter.completed_before is not None:
+        head["completed_before"] = _number(filter.completed_before, "completed_before")
+    if filter.limit is not None:
+        head["limit"] = _number(filter.limit, "limit", 0, 2**31 - 1)
+    return head
+
+
+def _prune(options: Optional[PruneOptions]) -> dict[str, Any]:
+    if options is None:
+        return {}
+    if not isinstance(options, PruneOptions):
+        raise InvalidArgument(
+            f"Invalid input: options must be PruneOptions, got {type(options).__name__}"
+        )
+    head: dict[str, Any] = {}
+    if options.keep_last is not None:
+        head["keep_last"] = _number(options.keep_last, "keep_last", 0, 2**31 - 1)
+    if options.completed_before is not None:
+        head["prune_before"] = _number(options.completed_before, "completed_before")
+    return head

@@ -1,0 +1,456 @@
+"""Steps the generators of orchestrations.
+
+Python's side of a running execution: its context, its generators, the exceptions they raised. The engine decides what
+happens and when; here a generator is advanced to its next yield, and what it did on the way is put into a frame. Nothing
+here calls the engine, so it can be driven by hand in tests.
+
+::
+
+    engine ── resume(branch, value or error) ──▶ Execution ── send / throw ──▶ generator
+    engine ◀── yield: immediate calls, task ──── Execution ◀── yield ───────── generator
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from collections.abc import Generator
+from threading import get_ident
+from types import GeneratorType
+from typing import Any, Callable, Optional
+
+from duroxide import _frames
+from duroxide._codec import decode, encode
+from duroxide._context import OrchestrationContext, stepping
+from duroxide._errors import failure_error
+from duroxide._frames import (
+    ERR,
+    MOMENT,
+    NONE,
+    T_ALL,
+    T_BRANCH,
+    T_CONTINUE_AS_NEW,
+    T_RACE,
+    TEXT,
+    THROWN,
+    YIELD_FATAL,
+    YIELD_RAISE,
+    YIELD_RETURN,
+    leaf,
+    pack_composite,
+    read_text,
+    read_value,
+)
+from duroxide._locations import (
+    format_exception,
+    of_traceback,
+    of_yield,
+    place,
+    safe_encode,
+    safe_str,
+)
+from duroxide._tasks import ScheduledTask
+
+Log = Callable[[str, str, "dict[str, str]"], None]
+"""Takes a level, a message and context fields; must not block."""
+
+_AnyGenerator = Generator[Any, Any, Any]
+_MAX_DEPTH = 100
+_moment = MOMENT.unpack_from
+_MOMENT_SIZE = MOMENT.size
+
+
+class Execution:
+    """One execution of an orchestration function while it is in memory.
+
+    Args:
+        function: the orchestration function.
+        begin: what the execution begins with.
+        log: takes warnings about the user's code.
+    """
+
+    __slots__ = (
+        "_awaiting",
+        "_context",
+        "_ctx",
+        "_function",
+        "_input",
+        "_log",
+        "_next_branch",
+        "_raised",
+        "_seen",
+        "branches",
+        "ended",
+    )
+
+    def __init__(self, function: Callable[..., Any], begin: _frames.Begin, log: Log) -> None:
+        ctx = OrchestrationContext()
+        ctx.instance_id = begin.instance
+        ctx.execution_id = begin.execution
+        ctx.orchestration_name = begin.name
+        ctx.orchestration_version = begin.version
+        ctx.parent_instance_id = begin.parent or None
+        ctx._execution = self
+        ctx._made = []
+        ctx._status = begin.status
+        ctx._kv = begin.kv
+        self._ctx = ctx
+        self._function = function
+        self._input = begin.input
+        self._log = log
+        # Empty: what one orchestration sets in its context reaches no other, and no lane leaks into a replay.
+        self._context = contextvars.Context()
+        self.branches: dict[int, _AnyGenerator] = {}
+        self._seen: set[int] = set()  # ids of the generators in branches
+        self._raised: dict[int, BaseException] = {}
+        self._awaiting: dict[int, ScheduledTask[Any]] = {}  # tasks whose value is to be converted
+        self._next_branch = 1
+        self.ended = False  # the root has ended and nothing is left to close
+
+    def resume(self, branch: int, data: bytes, pos: int) -> bytes:
+        """Advance a branch to its next yield, return or exception.
+
+        Args:
+            branch: 0 is the orchestration function.
+            data, pos: a frame, and where in it the moment and the resolution stand.
+
+        Returns:
+            the frame of the yield.
+        """
+        ctx = self._ctx
+        ctx._now_ms, ctx._remaining, ctx._replaying, kind = _moment(data, pos)
+        ctx._recorded = 0
+        pos += _MOMENT_SIZE
+        thread = get_ident()
+        stepping[thread] = self
+        try:
+            value: Any = None
+            error: Optional[BaseException] = None
+            if kind == TEXT:
+                value = decode(read_text(data, pos)[0])
+            elif kind == ERR:
+                error = failure_error(*_frames.read_failure(data, pos))
+            elif kind == THROWN:
+                error = self._raised.pop(int.from_bytes(data[pos : pos + 4], "little"))
+            elif kind != NONE:
+                value = read_value(data, kind, pos, decode)[0]
+            if self._awaiting:
+                value, error = self._converted(branch, value, error)
+            return self._advance(branch, value, error)
+        finally:
+            del stepping[thread]
+
+    def close(self, branch: int) -> None:
+        """Close a branch: its finally blocks run, and nothing that they ask for is recorded."""
+        generator = self.branches.pop(branch, None)
+        self._raised.pop(branch, None)
+        self._awaiting.pop(branch, None)
+        if generator is not None:
+            self._seen.discard(id(generator))
+            self._close(generator)
+
+    def close_all(self) -> None:
+        """Close what is left, the youngest branch first."""
+        for branch in sorted(self.branches, reverse=True):
+            self.close(branch)
+        self.ended = True
+
+    # Steps
+
+    def _advance(self, branch: int, value: Any, error: Optional[BaseException]) -> bytes:
+        run = self._context.run
+        generator = self.branches.get(branch)
+        try:
+            if generator is None:
+                started = self._start(branch)
+                if not isinstance(started, GeneratorType):
+                    return self._returned(branch, started)
+                generator = started
+            while True:
+                if error is None:
+                    task = run(generator.send, value)
+                else:
+                    task = run(generator.throw, error)
+                wire, fault = self._wire(task)
+                if fault is None:
+                    break
+                error = TypeError(fault)
+            return self._await(branch, generator, task, wire)
+        except StopIteration as stop:
+            return self._returned(branch, stop.value)
+        except Exception as e:
+            return self._failed(branch, e, YIELD_RAISE)
+        except BaseException as e:
+            return self._failed(branch, e, YIELD_FATAL)
+
+    def _start(self, branch: int) -> Any:
+        """Call the orchestration function. What it gives may be its result already."""
+        if branch != 0:
+            raise RuntimeError(f"branch {branch} is not known")
+        function, payload = self._function, self._input
+        self._input = ""
+        result = self._context.run(function, self._ctx, decode(payload))
+        if isinstance(result, GeneratorType):
+            if not _is_fresh(result):
+                raise TypeError("the orchestration function gave a generator that has been started")
+            self.branches[0] = result
+            self._seen.add(id(result))
+        elif inspect.iscoroutine(result):
+            result.close()
+            raise TypeError(
+                "the orchestration function gave a coroutine: orchestrations are generator functions, "
+                "with `yield` where other code has `await`"
+            )
+        elif isinstance(result, ScheduledTask):
+            raise TypeError(
+                "the orchestration function returned a task: yield it, as in `return (yield task)`"
+            )
+        return result
+
+    def _await(
+        self, branch: int, generator: _AnyGenerator, task: Any, wire: bytes
+    ) -> bytes:
+        ctx = self._ctx
+        _, at, head = of_yield(generator)
+        made = ctx._made
+        if made:
+            if len(made) == 1 and made[0] is task:
+                made.clear()
+            else:
+                made[:] = [t for t in made if not t._used]
+        if type(task) is ScheduledTask and (task._convert is not None or task._members is not None):
+            self._awaiting[branch] = task
+        calls = ctx._calls
+        if not calls:
+            return head + wire
+        ctx._calls = []
+        return _frames.yield_head(_frames.YIELD_AWAIT, at) + _frames.calls(calls) + wire
+
+    def _returned(self, branch: int, value: Any) -> bytes:
+        generator = self.branches.get(branch)
+        name = self._ctx.orchestration_name
+        try:
+            payload = encode(value, "result of " + (f"'{name}'" if branch == 0 else "a branch"))
+        except Exception as e:
+            if isinstance(value, ScheduledTask):
+                e = TypeError(f"result of '{name}' is a task: yield it, as in `return (yield task)`")
+            return self._failed(branch, e, YIELD_RAISE)
+        at = b"" if generator is None else _end_of(generator)
+        self._drop(branch)
+        return self._end(YIELD_RETURN, branch, at) + _frames.text(payload)
+
+    def _failed(self, branch: int, e: BaseException, kind: int) -> bytes:
+        # The exception itself is raised again in whoever awaits this branch; without its frames, which would keep
+        # everything alive that they hold.
+        message = safe_encode(format_exception(e))
+        at = of_traceback(e.__traceback__)
+        self._drop(branch)
+        if branch != 0:
+            self._raised[branch] = e.with_traceback(None)
+        return self._end(kind, branch, at) + _frames.failure(
+            message, safe_encode(type(e).__name__), safe_encode(safe_str(e))
+        )
+
+    def _drop(self, branch: int) -> None:
+        generator = self.branches.pop(branch, None)
+        if generator is not None:
+            self._seen.discard(id(generator))
+
+    def _end(self, kind: int, branch: int, at: bytes) -> bytes:
+        """The beginning of a yield that ends a branch."""
+        ctx = self._ctx
+        calls, ctx._calls = ctx._calls, []
+        if branch == 0:
+            self._warn_unused()
+            self.ended = not self.branches
+        return _frames.yield_head(kind, at, self.ended) + _frames.calls(calls)
+
+    def _converted(
+        self, branch: int, value: Any, error: Optional[BaseException]
+    ) -> tuple[Any, Optional[BaseException]]:
+        task = self._awaiting.pop(branch, None)
+        if task is None or error is not None:
+            return value, error
+        try:
+            return _convert(task, value), None
+        except Exception as e:
+            return None, e
+
+    # Tasks
+
+    def _wire(self, task: Any) -> tuple[bytes, Optional[str]]:
+        """The frame of what was yielded, or what is wrong with it."""
+        if type(task) is ScheduledTask and task._members is None:
+            if task._ctx is not self._ctx:
+                return b"", _OTHER_CONTEXT
+            task._used = True
+            return leaf(task._kind, task._name, task._input, task._extras, None), None
+        parts: list[bytes] = []
+        fresh: list[_AnyGenerator] = []
+        fault = self._collect(task, parts, fresh, 0)
+        if fault is not None:
+            return b"", fault
+        # Numbers are drawn only for a tree that is valid as a whole.
+        for generator in fresh:
+            self.branches[self._next_branch] = generator
+            self._seen.add(id(generator))
+            self._next_branch += 1
+        return b"".join(parts), None
+
+    def _collect(
+        self, task: Any, parts: list[bytes], fresh: list[_AnyGenerator], depth: int
+    ) -> Optional[str]:
+        if isinstance(task, ScheduledTask):
+            if task._ctx is not self._ctx:
+                return _OTHER_CONTEXT
+            task._used = True
+            members = task._members
+            if members is None:
+                if task._kind == T_CONTINUE_AS_NEW and depth:
+                    return (
+                        "continue_as_new cannot be a member of all or race: it ends the whole execution; "
+                        "yield it alone"
+                    )
+                at = place(task._code, task._line)[1] if depth else None
+                parts.append(leaf(task._kind, task._name, task._input, task._extras, at))
+                return None
+            if depth >= _MAX_DEPTH:
+                return f"all and race are nested more than {_MAX_DEPTH} deep"
+            parts.append(pack_composite(task._kind, len(members)))
+            for member in members:
+                fault = self._collect(member, parts, fresh, depth + 1)
+                if fault is not None:
+                    return fault
+            return None
+        if type(task) is GeneratorType:
+            if id(task) in self._seen or any(g is task for g in fresh) or not _is_fresh(task):
+                return (
+                    "this generator is running already: a generator can be yielded once, before anything else "
+                    "has advanced it; call the generator function again for another branch"
+                )
+            parts.append(pack_composite(T_BRANCH, self._next_branch + len(fresh)))
+            fresh.append(task)
+            return None
+        return _explain(task, "a member of all or race" if depth else "what was yielded")
+
+    # What the user should hear of
+
+    def _warn_unused(self) -> None:
+        """Warn of tasks that were made and never yielded, so that nothing waited for them."""
+        ctx = self._ctx
+        unused = [t for t in ctx._made if not t._used]
+        ctx._made = []
+        if ctx.is_replaying:
+            return
+        for task in unused[:10]:
+            at = place(task._code, task._line)[1].decode()
+            name = f" '{task._name.decode()}'" if task._name else ""
+            self._warn(
+                f"{task['type']}{name} was made at {at} and never yielded, so it was never started; "
+                "write `yield` before it"
+            )
+
+    def _warn(self, message: str) -> None:
+        ctx = self._ctx
+        self._log(
+            "warn",
+            message,
+            {
+                "instance_id": ctx.instance_id,
+                "execution_id": str(ctx.execution_id),
+                "orchestration_name": ctx.orchestration_name,
+                "orchestration_version": ctx.orchestration_version,
+            },
+        )
+
+    def _close(self, generator: _AnyGenerator) -> None:
+        ctx = self._ctx
+        thread = get_ident()
+        before = stepping.get(thread)
+        stepping[thread] = self
+        ctx._muted = True
+        try:
+            self._context.run(generator.close)
+        except BaseException as e:
+            at = of_traceback(e.__traceback__) or of_yield(generator)[1]
+            self._warn(
+                f"{type(e).__name__} while the generator was closed, at {at.decode() or 'unknown'}: {safe_str(e)}"
+            )
+        finally:
+            ctx._muted = False
+            ctx._calls = []
+            if before is None:
+                del stepping[thread]
+            else:
+                stepping[thread] = before
+
+
+_OTHER_CONTEXT = (
+    "this task was made by the context of another orchestration; make it with the ctx of this one"
+)
+
+
+def _is_fresh(generator: Any) -> bool:
+    return inspect.getgeneratorstate(generator) == inspect.GEN_CREATED
+
+
+def _end_of(generator: _AnyGenerator) -> bytes:
+    """The function that a generator ran: a generator that has returned stands nowhere any more."""
+    code = getattr(generator, "gi_code", None)
+    return place(code, code.co_firstlineno)[1] if code is not None else b""
+
+
+def _convert(task: ScheduledTask[Any], value: Any) -> Any:
+    """Apply the converters of a task and its members to what the engine gave."""
+    members = task._members
+    if members is not None and any(isinstance(m, ScheduledTask) for m in members):
+        if task._kind == T_ALL:
+            for member, entry in zip(members, value):
+                if isinstance(member, ScheduledTask) and "ok" in entry:
+                    entry["ok"] = _convert(member, entry["ok"])
+        elif task._kind == T_RACE:
+            winner = members[value["index"]]
+            if isinstance(winner, ScheduledTask):
+                value["value"] = _convert(winner, value["value"])
+    return value if task._convert is None else task._convert(value)
+
+
+# These texts may flow into a workflow's results and so into its history: they hold no path, line or address, and they
+# are not changed from release to release.
+def _explain(task: Any, what: str) -> str:
+    """Why something is not a task, and the usual slip behind it."""
+    if task is None:
+        return (
+            f"{what} is None, not a task: yield what a method of ctx gives, "
+            "as in `yield ctx.schedule_activity(...)`"
+        )
+    if isinstance(task, (list, tuple)):
+        return (
+            f"{what} is a {type(task).__name__}, not a task: "
+            "wait for several tasks with `yield ctx.all([...])` or `yield ctx.race(...)`"
+        )
+    if inspect.isgeneratorfunction(task):
+        return (
+            f"{what} is the generator function {task.__name__}, not a task: call it, "
+            f"as in `yield {task.__name__}(ctx)`"
+        )
+    if inspect.iscoroutine(task) or inspect.iscoroutinefunction(task):
+        if inspect.iscoroutine(task):
+            task.close()  # else Python warns that it was never awaited
+        return (
+            f"{what} is a coroutine, not a task: orchestrations do not await; do the work in an activity and "
+            "yield `ctx.schedule_activity(...)`"
+        )
+    if inspect.isasyncgen(task):
+        return f"{what} is an async generator, not a task: write the branch as a plain generator function"
+    if callable(task):
+        name = getattr(task, "__name__", type(task).__name__)
+        return (
+            f"{what} is the function {name}, not a task: schedule it, as in `yield ctx.schedule_activity({name}, ...)`"
+        )
+    return (
+        f"{what} is a {type(task).__name__}, not a task: yield what a method of ctx gives, "
+        "as in `yield ctx.schedule_activity(...)`; was a `ctx.` forgotten?"
+    )
+
+

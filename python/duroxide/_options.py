@@ -1,0 +1,329 @@
+"""Options of a runtime, and tags."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, Optional
+
+from duroxide._codec import (
+    MAX_TAG_NAME_BYTES,
+    MAX_WORKER_TAGS,
+    identifier,
+    milliseconds,
+)
+from duroxide._errors import ConfigurationError, InvalidArgument
+
+__all__ = ["RuntimeOptions", "TagFilter"]
+
+LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "off")
+LOG_FORMATS = ("pretty", "json", "compact")
+
+
+def _tags(tags: Iterable[str], call: str) -> list[str]:
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise ConfigurationError(f"TagFilter.{call} takes a list of tags, got {type(tags).__name__}")
+    checked = []
+    for tag in tags:
+        try:
+            checked.append(identifier(tag, "tag", MAX_TAG_NAME_BYTES))
+        except InvalidArgument as e:
+            raise ConfigurationError(str(e)) from None
+    if not checked:
+        raise ConfigurationError(f"TagFilter.{call} requires at least one tag")
+    if len(checked) > MAX_WORKER_TAGS:
+        raise ConfigurationError(
+            f"Worker can subscribe to at most {MAX_WORKER_TAGS} tags, got {len(checked)}"
+        )
+    return checked
+
+
+class TagFilter:
+    """Which activities a runtime takes, by the tag that ``with_tag`` gave them. Values for ``worker_tag_filter``."""
+
+    #: only those without a tag
+    DEFAULT_ONLY = "default_only"
+    #: all
+    ANY = "any"
+    #: none: the runtime runs orchestrations only
+    NONE = "none"
+
+    @staticmethod
+    def tags(tags: Iterable[str]) -> str:
+        """Only those with one of these tags.
+
+        Raises:
+            ConfigurationError: no tag, more than 5, or one that is no valid tag.
+        """
+        return json.dumps({"tags": _tags(tags, "tags")})
+
+    @staticmethod
+    def default_and(tags: Iterable[str]) -> str:
+        """Those without a tag and those with one of these.
+
+        Raises:
+            ConfigurationError: no tag, more than 5, or one that is no valid tag.
+        """
+        return json.dumps({"default_and": _tags(tags, "default_and")})
+
+
+def _tag_filter(text: object) -> dict[str, Any]:
+    """The filter as the engine takes it."""
+    plain: dict[object, dict[str, Any]] = {
+        "default_only": {"untagged": True, "any_tag": False, "tags": []},
+        "any": {"untagged": True, "any_tag": True, "tags": []},
+        "none": {"untagged": False, "any_tag": False, "tags": []},
+    }
+    if not isinstance(text, str):
+        raise ConfigurationError(
+            f"worker_tag_filter must be a str or made by TagFilter, got {type(text).__name__}"
+        )
+    if text in plain:
+        return plain[text]
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict) and len(parsed) == 1:
+        kind, tags = next(iter(parsed.items()))
+        if kind in ("tags", "default_and") and isinstance(tags, list):
+            return {
+                "untagged": kind == "default_and",
+                "any_tag": False,
+                "tags": _tags(tags, kind),
+            }
+    raise ConfigurationError(
+        f"worker_tag_filter {text!r} is not known; use TagFilter.DEFAULT_ONLY, ANY, NONE, tags([...]) or "
+        "default_and([...])"
+    )
+
+
+def _count(least: int, most: int = 100_000) -> Any:
+    def check(value: object, name: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+        if not least <= value <= most:
+            raise ConfigurationError(f"{name} must be from {least} to {most}, got {value}")
+        return value
+
+    return check
+
+
+def _time(least: int) -> Any:
+    def check(value: object, name: str) -> int:
+        ms = milliseconds(value, name)
+        if ms < least:
+            raise ConfigurationError(f"{name} must be at least {least} ms, got {ms} ms")
+        return ms
+
+    return check
+
+
+def _one_of(choices: tuple[str, ...]) -> Any:
+    def check(value: object, name: str) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, got {type(value).__name__}")
+        if value.lower() not in choices:
+            raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        return value.lower()
+
+    return check
+
+
+def _level(value: object, name: str) -> str:
+    """A level, or a filter as in RUST_LOG."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
+    from duroxide._logging import parse_filter
+
+    parse_filter(value)  # raises ConfigurationError
+    return value
+
+
+def _text(value: object, name: str) -> str:
+    try:
+        return identifier(value, name)
+    except InvalidArgument as e:
+        kind = ConfigurationError if isinstance(value, str) else TypeError
+        raise kind(str(e)) from None
+
+
+def _optional(check: Any) -> Any:
+    return lambda value, name: None if value is None else check(value, name)
+
+
+def _share(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number from 0 to 1, got {type(value).__name__}")
+    if math.isnan(value) or not 0 <= value <= 1:
+        raise ConfigurationError(f"{name} must be from 0 to 1, got {value}")
+    return float(value)
+
+
+def _filter(value: object, name: str) -> str:
+    _tag_filter(value)
+    return str(value)
+
+
+def _nondeterminism(value: object, name: str) -> str:
+    checked: str = _one_of(("fail", "block"))(value, name)
+    if checked == "block":
+        raise ConfigurationError(
+            f"{name}='block' is not supported by this version; instances fail ('fail')"
+        )
+    return checked
+
+
+class RuntimeOptions:
+    """Options of a runtime. All are keywords; all can be read as attributes. Times: ms (int) or timedelta.
+
+    Args:
+        orchestration_concurrency: turns of orchestrations at once (4). With a GIL more than one only replaces those
+            that block.
+        worker_concurrency: activities at once (8).
+        dispatcher_poll_interval_ms: fall-back for work that another process stored (100).
+        log_level: ``trace``, ``debug``, ``info`` (default), ``warn``, ``error``, ``off``, or a filter as in RUST_LOG.
+        log_format: of the lines on stderr: ``pretty`` (default), ``json``, ``compact``.
+        service_name, service_version: in every log record (``"duroxide"``, None).
+        max_sessions_per_runtime: sessions held at once, idle ones too (10).
+        session_idle_timeout_ms: after which an idle session may move (300,000).
+        worker_node_id: label of this node, so that sessions find it again after a restart (None).
+        worker_tag_filter: which activities it takes: text, or made by TagFilter (``"default_only"``).
+        worker_lock_timeout_ms, orchestrator_lock_timeout_ms: the node's lease is the first or twice the second,
+            whichever is less, and at least 1 s (30,000; 5,000). Work of a process that died without a trace is taken
+            over after it.
+        worker_lock_renewal_buffer_ms, orchestrator_lock_renewal_buffer_ms, session_lock_timeout_ms,
+            session_lock_renewal_buffer_ms: accepted, without effect.
+        max_attempts: of work during which processes died, until it is given up (10).
+        on_nondeterminism: what happens to an instance whose code does not fit its history: ``"fail"``.
+        live_executions: suspended orchestrations kept in memory (10,000); 0 replays at every turn.
+        activity_cancellation_grace_ms: after which a cancelled activity that goes on loses its slot (10,000).
+        activity_timeout_ms: for activities without a time-out of their own (None).
+        verify_replay: share of orchestrations that are replayed when they end, to find nondeterminism
+            (None: 1.0 in memory, 0.01 else).
+
+    Raises:
+        TypeError: an unknown option, or a value of a wrong type.
+        ConfigurationError: a value out of its range.
+    """
+
+    orchestration_concurrency: int
+    worker_concurrency: int
+    dispatcher_poll_interval_ms: int
+    log_level: str
+    log_format: str
+    service_name: str
+    service_version: Optional[str]
+    max_sessions_per_runtime: int
+    session_idle_timeout_ms: int
+    worker_node_id: Optional[str]
+    worker_tag_filter: str
+    worker_lock_timeout_ms: int
+    worker_lock_renewal_buffer_ms: int
+    orchestrator_lock_timeout_ms: int
+    orchestrator_lock_renewal_buffer_ms: int
+    session_lock_timeout_ms: int
+    session_lock_renewal_buffer_ms: int
+    max_attempts: int
+    on_nondeterminism: str
+    live_executions: int
+    activity_cancellation_grace_ms: int
+    activity_timeout_ms: Optional[int]
+    verify_replay: Optional[float]
+
+    def __init__(self, **options: Any) -> None:
+        for name in options:
+            if name not in _OPTIONS:
+                near = difflib.get_close_matches(name, _OPTIONS, 1, 0.5)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise TypeError(f"RuntimeOptions has no option {name}{hint}")
+        for name, (default, check) in _OPTIONS.items():
+            object.__setattr__(self, name, check(options.get(name, default), name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"RuntimeOptions cannot be changed; make new ones to set {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RuntimeOptions):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.to_dict().values()))
+
+    def __repr__(self) -> str:
+        changed = (
+            f"{name}={value!r}"
+            for name, value in self.to_dict().items()
+            if value != _OPTIONS[name][0]
+        )
+        return f"RuntimeOptions({', '.join(changed)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options by name."""
+        return {name: getattr(self, name) for name in _OPTIONS}
+
+    def _lease_ms(self) -> int:
+        return max(1000, min(self.worker_lock_timeout_ms, 2 * self.orchestrator_lock_timeout_ms))
+
+    def _ineffective(self) -> list[str]:
+        """The accepted options without effect that were changed."""
+        return [n for n in _INEFFECTIVE if getattr(self, n) != _OPTIONS[n][0]]
+
+    def _engine(self) -> dict[str, Any]:
+        """The options as the engine takes them."""
+        passed = (
+            "orchestration_concurrency",
+            "worker_concurrency",
+            "dispatcher_poll_interval_ms",
+            "live_executions",
+            "max_attempts",
+            "activity_cancellation_grace_ms",
+            "max_sessions_per_runtime",
+            "session_idle_timeout_ms",
+            "verify_replay",
+        )
+        return {
+            **{name: getattr(self, name) for name in passed},
+            **_tag_filter(self.worker_tag_filter),
+            "worker_node_id": self.worker_node_id or "",
+            "activity_timeout_ms": self.activity_timeout_ms or 0,
+            "lease_ms": self._lease_ms(),
+        }
+
+
+_INEFFECTIVE = (
+    "worker_lock_renewal_buffer_ms",
+    "orchestrator_lock_renewal_buffer_ms",
+    "session_lock_timeout_ms",
+    "session_lock_renewal_buffer_ms",
+)
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "orchestration_concurrency": (4, _count(1, 10_000)),
+    "worker_concurrency": (8, _count(1, 10_000)),
+    "dispatcher_poll_interval_ms": (100, _time(1)),
+    "log_level": ("info", _level),
+    "log_format": ("pretty", _one_of(LOG_FORMATS)),
+    "service_name": ("duroxide", _text),
+    "service_version": (None, _optional(_text)),
+    "max_sessions_per_runtime": (10, _count(0)),
+    "session_idle_timeout_ms": (300_000, _time(1)),
+    "worker_node_id": (None, _optional(_text)),
+    "worker_tag_filter": ("default_only", _filter),
+    "worker_lock_timeout_ms": (30_000, _time(1)),
+    "worker_lock_renewal_buffer_ms": (5_000, _time(0)),
+    "orchestrator_lock_timeout_ms": (5_000, _time(1)),
+    "orchestrator_lock_renewal_buffer_ms": (2_000, _time(0)),
+    "session_lock_timeout_ms": (30_000, _time(1)),
+    "session_lock_renewal_buffer_ms": (5_000, _time(0)),
+    "max_attempts": (10, _count(1, 2**31 - 1)),
+    "on_nondeterminism": ("fail", _nondeterminism),
+    "live_executions": (10_000, _count(0, 2**31 - 1)),
+    "activity_cancellation_grace_ms": (10_000, _time(0)),
+    "activity_timeout_ms": (None, _optional(_time(1))),
+    "verify_replay": (None, _optional(_share)),
+}
+

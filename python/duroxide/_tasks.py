@@ -1,0 +1,159 @@
+"""Tasks: what an orchestration yields."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
+
+from duroxide import _frames
+from duroxide._codec import MAX_TAG_NAME_BYTES, identifier
+from duroxide._errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from duroxide._context import OrchestrationContext
+
+__all__ = ["ScheduledTask"]
+
+T = TypeVar("T")
+_getframe = sys._getframe
+
+TYPE_NAMES = (
+    "activity",
+    "timer",
+    "wait_event",
+    "dequeue_event",
+    "sub_orchestration",
+    "start_orchestration",
+    "new_guid",
+    "utc_now",
+    "continue_as_new",
+    "all",
+    "race",
+)
+
+
+class ScheduledTask(Generic[T]):
+    """Something to wait for, made by a method of the context and given to the engine by ``yield``.
+
+    Making a task does nothing yet. The same task yielded twice is two calls. ``x = yield from task`` means the same
+    as ``x = yield task`` and lets a type checker know the type of ``x``.
+
+    Tasks can be read like dictionaries: ``task["type"]``, ``task["name"]``, ``task.get("session_id")``.
+    """
+
+    __slots__ = ("_code", "_convert", "_ctx", "_extras", "_input", "_kind", "_line", "_members", "_name", "_used")
+
+    def __init__(
+        self,
+        ctx: OrchestrationContext,
+        kind: int,
+        name: bytes = b"",
+        payload: bytes = b"",
+        extras: Optional[_frames.Extras] = None,
+        members: Optional[list[Any]] = None,
+        convert: Optional[Callable[[Any], Any]] = None,
+        depth: int = 2,
+    ) -> None:
+        frame = _getframe(depth)  # the line in the user's code that made it
+        self._ctx = ctx
+        self._kind = kind
+        self._name = name
+        self._input = payload
+        self._extras = extras
+        self._members = members
+        self._convert = convert
+        self._code: CodeType = frame.f_code
+        self._line: int = frame.f_lineno
+        self._used = False
+        ctx._made.append(self)
+
+    def with_tag(self, tag: str) -> ScheduledTask[T]:
+        """Let only workers that serve ``tag`` run this activity.
+
+        Args:
+            tag: non-empty, at most 256 bytes in UTF-8.
+
+        Returns:
+            the task itself.
+
+        Raises:
+            InvalidArgument: not an activity, or no valid tag.
+        """
+        if self._kind != _frames.T_ACTIVITY:
+            raise InvalidArgument(
+                f"Invalid input: with_tag is for activities, not for {TYPE_NAMES[self._kind]}"
+            )
+        tag = identifier(tag, "tag", 1 << 62)
+        size = len(tag.encode())
+        if size > MAX_TAG_NAME_BYTES:
+            raise InvalidArgument(
+                f"Activity '{self._name.decode()}' tag size ({size} bytes) exceeds limit "
+                f"({MAX_TAG_NAME_BYTES} bytes)"
+            )
+        if self._extras is None:
+            self._extras = _frames.Extras()
+        self._extras.tag = tag
+        return self
+
+    def __iter__(self) -> Generator[Any, Any, T]:
+        return (yield self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that this task has, as a new dictionary."""
+        fields: dict[str, Any] = {"type": TYPE_NAMES[self._kind]}
+        if self._members is not None:
+            fields["tasks"] = list(self._members)
+            return fields
+        if self._name:
+            fields["name"] = self._name.decode()
+        if self._input:
+            fields["input"] = self._input.decode()
+        extras = self._extras
+        if extras is not None:
+            if extras.version:
+                fields["version"] = extras.version
+            if extras.instance is not None:
+                fields["instance_id"] = extras.instance
+            if extras.session is not None:
+                fields["session_id"] = extras.session
+            if extras.tag is not None:
+                fields["tag"] = extras.tag
+            if extras.retry is not None:
+                fields["retry"] = extras.retry._asdict()
+            if extras.number:
+                unit = "delay_ms" if self._kind == _frames.T_TIMER else "timeout_ms"
+                fields[unit] = extras.number
+        return fields
+
+    def __getitem__(self, key: str) -> Any:
+        return self.to_dict()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.to_dict()
+
+    def __len__(self) -> int:
+        return len(self.to_dict())
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The field ``key``, or ``default`` when the task has none."""
+        return self.to_dict().get(key, default)
+
+    def keys(self) -> Iterator[str]:
+        """The names of the fields that this task has."""
+        return iter(self.to_dict())
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Names and values of the fields that this task has."""
+        return iter(self.to_dict().items())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        name = f" {self._name.decode()!r}" if self._name else ""
+        return f"<ScheduledTask {TYPE_NAMES[self._kind]}{name}>"
+
+
+TASK_ITERATOR_CODE = ScheduledTask.__iter__.__code__

@@ -1,0 +1,153 @@
+"""Results made into the type that a ``_typed`` call names."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional, Union
+
+_UnionType = getattr(__import__("types"), "UnionType", Union)
+Converter = Callable[[Any], Any]
+
+
+def converter(result_type: Any) -> Optional[Converter]:
+    """A function that checks and converts decoded values; None when there is nothing to do.
+
+    Takes plain types, ``Any``, Optional and unions, list, dict and tuple with arguments, dataclasses, TypedDicts,
+    enums, and classes with a ``model_validate`` method (pydantic).
+
+    Raises (the converter):
+        TypeError: the value does not fit; the text names where in it.
+    """
+    if result_type is None or result_type is Any:
+        return None
+    return lambda value: convert(value, result_type, "result")
+
+
+def _mismatch(where: str, wanted: Any, value: Any) -> TypeError:
+    name = getattr(wanted, "__name__", None) or str(wanted)
+    return TypeError(f"{where} is not a {name}: got {type(value).__name__}")
+
+
+def convert(value: Any, wanted: Any, where: str) -> Any:
+    """The value as ``wanted``; TypeError when it does not fit."""
+    if wanted is Any:
+        return value
+    if wanted is None or wanted is type(None):
+        if value is None:
+            return None
+        raise _mismatch(where, type(None), value)
+    origin = typing.get_origin(wanted)
+    if origin is Union or origin is _UnionType:
+        for choice in typing.get_args(wanted):
+            try:
+                return convert(value, choice, where)
+            except TypeError:
+                continue
+        raise _mismatch(where, wanted, value)
+    if origin is not None:
+        return _generic(value, wanted, origin, typing.get_args(wanted), where)
+    if typing.is_typeddict(wanted) if hasattr(typing, "is_typeddict") else _is_typeddict(wanted):
+        return _typed_dict(value, wanted, where)
+    if not isinstance(wanted, type):
+        return value
+    if dataclasses.is_dataclass(wanted):
+        return _dataclass(value, wanted, where)
+    validate = getattr(wanted, "model_validate", None)
+    if validate is not None:
+        try:
+            return validate(value)
+        except ValueError as e:  # pydantic's ValidationError is one
+            raise TypeError(f"{where} is not a {wanted.__name__}: {e}") from None
+    if issubclass(wanted, enum.Enum):
+        try:
+            return wanted(value)
+        except ValueError:
+            raise _mismatch(where, wanted, value) from None
+    if wanted is float and type(value) is int:
+        return float(value)
+    if wanted in (int, float) and isinstance(value, bool):
+        raise _mismatch(where, wanted, value)
+    if wanted is tuple and isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, wanted):
+        raise _mismatch(where, wanted, value)
+    return value
+
+
+def _is_typeddict(wanted: Any) -> bool:
+    return isinstance(wanted, type) and issubclass(wanted, dict) and hasattr(wanted, "__total__")
+
+
+def _generic(value: Any, wanted: Any, origin: Any, args: tuple[Any, ...], where: str) -> Any:
+    if origin is typing.Literal:
+        if value in args:
+            return value
+        raise _mismatch(where, wanted, value)
+    if not isinstance(origin, type):
+        return value
+    if issubclass(origin, tuple):
+        if not isinstance(value, list):
+            raise _mismatch(where, wanted, value)
+        if len(args) == 2 and args[1] is ...:
+            return tuple(convert(v, args[0], f"{where}[{i}]") for i, v in enumerate(value))
+        if len(value) != len(args):
+            raise TypeError(f"{where} has {len(value)} items, not {len(args)}")
+        return tuple(convert(v, args[i], f"{where}[{i}]") for i, v in enumerate(value))
+    if issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            raise _mismatch(where, wanted, value)
+        return {
+            _key(k, args[0], where): convert(v, args[1], f"{where}[{k!r}]")
+            for k, v in value.items()
+        }
+    if issubclass(origin, Sequence):
+        if not isinstance(value, list):
+            raise _mismatch(where, wanted, value)
+        return [convert(v, args[0], f"{where}[{i}]") for i, v in enumerate(value)]
+    return value
+
+
+def _key(key: str, wanted: Any, where: str) -> Any:
+    """Keys of JSON objects are text: those of dict[int, …] are made numbers again."""
+    if wanted is int:
+        try:
+            return int(key)
+        except ValueError:
+            raise TypeError(f"{where}: key {key!r} is not an int") from None
+    return key
+
+
+def _hints(wanted: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(wanted)
+    except Exception:  # names that cannot be resolved here: taken as they are
+        return {}
+
+
+def _typed_dict(value: Any, wanted: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise _mismatch(where, wanted, value)
+    hints = _hints(wanted)
+    for key in getattr(wanted, "__required_keys__", ()):
+        if key not in value:
+            raise TypeError(f"{where} has no {key!r}, which {wanted.__name__} requires")
+    return {
+        k: convert(v, hints[k], f"{where}[{k!r}]") if k in hints else v for k, v in value.items()
+    }
+
+
+def _dataclass(value: Any, wanted: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise _mismatch(where, wanted, value)
+    hints = _hints(wanted)
+    known = {f.name for f in dataclasses.fields(wanted) if f.init}
+    arguments = {
+        k: convert(v, hints.get(k, Any), f"{where}.{k}") for k, v in value.items() if k in known
+    }
+    try:
+        return wanted(**arguments)
+    except TypeError as e:
+        raise TypeError(f"{where} is not a {wanted.__name__}: {e}") from None
