@@ -62,11 +62,7 @@ class Recorder(logging.Handler):
 
     def messages(self, target: str = "duroxide", level: int = logging.NOTSET) -> list[str]:
         with self.arrived:
-            return [
-                r.getMessage()
-                for r in self.records
-                if r.name.startswith(target) and r.levelno >= level
-            ]
+            return [r.getMessage() for r in self.records if r.name.startswith(target) and r.levelno >= level]
 
     def wait_for(self, text: str, target: str = "duroxide", seconds: float = WAIT_MS / 1000) -> str:
         """The first message that holds `text`."""
@@ -102,9 +98,7 @@ class Engine:
         self.client = Client(self.provider)
 
     def open(self) -> SqliteProvider:
-        return (
-            SqliteProvider.in_memory() if self.path is None else SqliteProvider.open(str(self.path))
-        )
+        return SqliteProvider.in_memory() if self.path is None else SqliteProvider.open(str(self.path))
 
     def runtime(self, provider: SqliteProvider | None = None, **options: Any) -> Runtime:
         """A runtime that is not started yet; the test's mode is part of its options."""
@@ -145,9 +139,7 @@ class Engine:
             status = self.client.get_status(instance)
             if status.custom_status == text:
                 return
-            assert status.status in ("Running", "NotFound"), (
-                f"{instance} ended before {text!r}: {status}"
-            )
+            assert status.status in ("Running", "NotFound"), f"{instance} ended before {text!r}: {status}"
             left = end - time.monotonic()
             assert left > 0, f"{instance} never came to {text!r}: {status}"
             seen = status.custom_status_version
@@ -166,9 +158,7 @@ class Engine:
             f"{count} {kind} in {instance}",
         )
 
-    def restart(
-        self, runtime: Runtime, register: Callable[[Runtime], Any], **options: Any
-    ) -> Runtime:
+    def restart(self, runtime: Runtime, register: Callable[[Runtime], Any], **options: Any) -> Runtime:
         """Shut a runtime down, go on with a fresh one; the last on a file reopens the store too."""
         runtime.shutdown()
         self.runtimes.remove(runtime)
@@ -235,9 +225,7 @@ def environment(**more: str) -> dict[str, str]:
     return env
 
 
-def python(
-    source: str, *args: str, timeout: float = 60, **env: str
-) -> subprocess.CompletedProcess[str]:
+def python(source: str, *args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own and give back what it said."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(source), *args],

@@ -58,9 +58,7 @@ def test_cancel_goes_from_parent_to_all_descendants(engine: Engine) -> None:
 
     @runtime.register_orchestration("Root")
     def root(ctx: Any, input: Any) -> Any:
-        yield ctx.all(
-            [ctx.schedule_sub_orchestration_with_id("Middle", f"middle-{n}", n) for n in range(3)]
-        )
+        yield ctx.all([ctx.schedule_sub_orchestration_with_id("Middle", f"middle-{n}", n) for n in range(3)])
 
     runtime.start()
     engine.start("Root", None, "root")

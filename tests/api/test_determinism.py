@@ -87,9 +87,7 @@ def begin(engine: Engine, **options: Any) -> tuple[duroxide.Runtime, str]:
 
 
 @pytest.mark.parametrize("changed", CHANGED, ids=lambda fn: fn.__name__)
-def test_changed_code_fails_the_instance_and_names_both_sides(
-    engine: Engine, changed: Workflow
-) -> None:
+def test_changed_code_fails_the_instance_and_names_both_sides(engine: Engine, changed: Workflow) -> None:
     engine.expected_errors.append("nondeterministic")
     runtime, instance = begin(engine)
     engine.restart(runtime, register(changed))

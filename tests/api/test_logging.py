@@ -38,10 +38,7 @@ LEVELS = ("debug", "info", "warn", "error")
 
 
 def said(stderr: str) -> dict[str, list[str]]:
-    return {
-        who: [level for level in LEVELS if f"{who} {level}" in stderr]
-        for who in ("workflow", "activity")
-    }
+    return {who: [level for level in LEVELS if f"{who} {level}" in stderr] for who in ("workflow", "activity")}
 
 
 @pytest.mark.parametrize(
@@ -62,9 +59,7 @@ def said(stderr: str) -> dict[str, list[str]]:
     ],
     ids=str,
 )
-def test_filters(
-    env: dict[str, str], options: dict[str, str], workflow: str | None, activity: str | None
-) -> None:
+def test_filters(env: dict[str, str], options: dict[str, str], workflow: str | None, activity: str | None) -> None:
     done = python(SCRIPT, repr(options), **env)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

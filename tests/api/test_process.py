@@ -206,15 +206,11 @@ def test_subprocesses_work_beside_a_running_engine(memory: Engine) -> None:
 
     @runtime.register_activity("Run")
     def run(ctx: Any, n: int) -> str:
-        return subprocess.run(
-            ["echo", str(n)], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        return subprocess.run(["echo", str(n)], capture_output=True, text=True, check=True).stdout.strip()
 
     @runtime.register_orchestration("W")
     def workflow(ctx: Any, input: Any) -> Any:
-        return [
-            r["ok"] for r in (yield ctx.all([ctx.schedule_activity("Run", n) for n in range(8)]))
-        ]
+        return [r["ok"] for r in (yield ctx.all([ctx.schedule_activity("Run", n) for n in range(8)]))]
 
     runtime.start()
     assert memory.run("W") == [str(n) for n in range(8)]

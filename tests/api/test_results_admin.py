@@ -247,9 +247,7 @@ def test_list_instances_filters_and_pages(engine: Engine) -> None:
     assert [i.instance_id for i in page.items] == ["list-0"]
     assert page.next_cursor is None
     assert len(list(client.iter_instances(limit=2))) == 9
-    assert [i.instance_id for i in client.list_instances(parent="parent").items] == [
-        "parent::sub::2"
-    ]
+    assert [i.instance_id for i in client.list_instances(parent="parent").items] == ["parent::sub::2"]
     assert [i.instance_id for i in client.list_instances(name="Parent").items] == ["parent"]
     assert client.list_instances(status="Failed").items in ([], ())
     assert len(client.list_instances(version="1.0.0", status="Completed").items) == 9
@@ -283,9 +281,7 @@ def test_delete_refuses_running_unknown_and_children(engine: Engine) -> None:
         client.delete_instance("nobody")
     with pytest.raises(duroxide.ClientError) as child:
         client.delete_instance("p::sub::2")
-    text = (
-        "Cannot delete sub-orchestration p::sub::2 directly. Delete the root orchestration instead."
-    )
+    text = "Cannot delete sub-orchestration p::sub::2 directly. Delete the root orchestration instead."
     assert text in str(child.value)
 
 

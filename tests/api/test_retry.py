@@ -35,9 +35,7 @@ def failing(engine: Engine, fail: int) -> duroxide.Runtime:
 def delays(engine: Engine, instance: str) -> list[int]:
     """How long each back-off timer was, in ms."""
     return [
-        json.loads(e.data)["fireAtMs"] - e.timestamp_ms
-        for e in engine.events(instance)
-        if e.kind == "TimerCreated"
+        json.loads(e.data)["fireAtMs"] - e.timestamp_ms for e in engine.events(instance) if e.kind == "TimerCreated"
     ]
 
 

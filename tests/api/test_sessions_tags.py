@@ -173,9 +173,7 @@ def tagged(runtime: duroxide.Runtime, name: str) -> None:
     ],
     ids=str,
 )
-def test_filter_takes_exactly_its_tags(
-    memory: Engine, worker: Any, tag: str | None, served: bool
-) -> None:
+def test_filter_takes_exactly_its_tags(memory: Engine, worker: Any, tag: str | None, served: bool) -> None:
     if isinstance(worker, list):
         worker = TagFilter.tags(worker)
     elif isinstance(worker, dict):

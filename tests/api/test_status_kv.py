@@ -196,9 +196,7 @@ def test_kv_set_get_clear_and_list(engine: Engine) -> None:
     assert counts == [5, 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("keys", "size", "text"), [(150, 65_536, None), (151, 1, "count"), (1, 65_537, "size")]
-)
+@pytest.mark.parametrize(("keys", "size", "text"), [(150, 65_536, None), (151, 1, "count"), (1, 65_537, "size")])
 def test_kv_limits_are_exact(memory: Engine, keys: int, size: int, text: str | None) -> None:
     assert (duroxide.MAX_KV_KEYS, duroxide.MAX_KV_VALUE_BYTES) == (150, 65_536)
     runtime = memory.runtime()
@@ -259,9 +257,7 @@ def test_waiting_for_a_key(engine: Engine) -> None:
         engine.client.wait_for_kv_value(instance, "answer", 30)
     assert str(caught.value) == f"Timed out waiting for value 'answer' on instance '{instance}'"
     got: list[Any] = []
-    waiter = threading.Thread(
-        target=lambda: got.append(engine.client.wait_for_kv_value(instance, "answer", WAIT_MS))
-    )
+    waiter = threading.Thread(target=lambda: got.append(engine.client.wait_for_kv_value(instance, "answer", WAIT_MS)))
     waiter.start()
     engine.recorded(instance, "ExternalSubscribed")
     engine.client.raise_event(instance, "go")

@@ -41,9 +41,7 @@ def test_generator_that_never_yields_is_named_and_the_rest_goes_on(memory: Engin
         assert time.monotonic() - before < 8, "others are not held up for long"
         message = memory.logs.wait_for("the stuck one", "duroxide.engine")
         eventually(lambda: "the stuck one" in str(runtime.health()["stuck"]))
-        assert "test_watchdog_shutdown.py" in message or "test_watchdog_shutdown.py" in str(
-            runtime.health()["stuck"]
-        )
+        assert "test_watchdog_shutdown.py" in message or "test_watchdog_shutdown.py" in str(runtime.health()["stuck"])
     finally:
         release.set()
     assert memory.output("the stuck one") == "late", "a step that returns late still counts"

@@ -264,9 +264,7 @@ BAD_OPTIONS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in BAD_OPTIONS.items() for value in values]
-)
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD_OPTIONS.items() for value in values])
 def test_option_out_of_type_or_range(name: str, value: Any) -> None:
     wanted = (*WRONG, duroxide.ConfigurationError)
     with pytest.raises(wanted) as caught:

@@ -16,9 +16,7 @@ import duroxide
 from duroxide import Client, ProviderError, SqliteProvider
 from harness import WAIT_MS, Engine, environment, python, spawn
 
-not_root = pytest.mark.skipif(
-    hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere"
-)
+not_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
 
 
 def refused(path: Any) -> str:
@@ -112,9 +110,7 @@ def test_read_only_folder(tmp_path: pathlib.Path) -> None:
     assert str(folder) in refused(folder / "x.db")
 
 
-@pytest.mark.parametrize(
-    "path", ["", None, 5, b"bytes.db", "a\0b", "/proc/nowhere/x.db", []], ids=repr
-)
+@pytest.mark.parametrize("path", ["", None, 5, b"bytes.db", "a\0b", "/proc/nowhere/x.db", []], ids=repr)
 def test_path_that_is_none(path: Any) -> None:
     with pytest.raises((TypeError, ValueError, ProviderError)):
         SqliteProvider.open(path)

@@ -52,15 +52,12 @@ def test_version_that_is_not_later(memory: Engine, version: str) -> None:
     with pytest.raises(RegistrationError) as caught:
         runtime.register_orchestration_versioned("N", version, plain)
     assert str(caught.value) == (
-        f"non-monotonic orchestration version for N: {version} "
-        "is not later than existing latest 1.5.0"
+        f"non-monotonic orchestration version for N: {version} is not later than existing latest 1.5.0"
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "name", ["", None, 5, b"x", "a\0b", "x" * 1025, "__duroxide_syscall:new_guid", "__duroxide"]
-)
+@pytest.mark.parametrize("name", ["", None, 5, b"x", "a\0b", "x" * 1025, "__duroxide_syscall:new_guid", "__duroxide"])
 def test_bad_name(memory: Engine, kind: str, name: Any) -> None:
     runtime = memory.runtime()
     with pytest.raises((RegistrationError, TypeError)):
@@ -197,9 +194,7 @@ def test_partials_methods_and_callables_may_be_registered(memory: Engine) -> Non
     runtime.register_activity("method", service.method)
     runtime.register_activity("call", service)
     runtime.register_activity("partial", functools.partial(lambda k, ctx, input: [k, input], "p"))
-    runtime.register_orchestration(
-        "W", functools.partial(lambda extra, ctx, input: steps(ctx, input), 5)
-    )
+    runtime.register_orchestration("W", functools.partial(lambda extra, ctx, input: steps(ctx, input), 5))
 
     def steps(ctx: Any, input: Any) -> Any:
         got = []

@@ -59,9 +59,7 @@ WARNED = {
 
 
 @pytest.mark.parametrize("kind", STARTS)
-def test_unknown_name_waits_with_a_warning_and_runs_once_it_exists(
-    memory: Engine, kind: str
-) -> None:
+def test_unknown_name_waits_with_a_warning_and_runs_once_it_exists(memory: Engine, kind: str) -> None:
     runtime = memory.runtime()
     known(runtime)
     runtime.start()

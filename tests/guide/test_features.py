@@ -15,9 +15,7 @@ from harness import Engine, must
 
 
 def test_session_keeps_state_on_one_thread(engine: Engine) -> None:
-    runtime = engine.runtime(
-        max_sessions_per_runtime=5, session_idle_timeout_ms=60_000, worker_node_id="worker-1"
-    )
+    runtime = engine.runtime(max_sessions_per_runtime=5, session_idle_timeout_ms=60_000, worker_node_id="worker-1")
     state: dict[str, list[Any]] = {}
     idents: dict[str, set[int]] = {}
 

@@ -34,9 +34,7 @@ def blocks() -> dict[str, str]:
     found: dict[str, str] = {}
     heading = ""
     pattern = r"^```(\w+)\n(.*?)^```|^#{2,3} ([^\n]+)$"
-    for language, source, title in re.findall(
-        pattern, GUIDE.read_text(encoding="utf-8"), re.M | re.S
-    ):
+    for language, source, title in re.findall(pattern, GUIDE.read_text(encoding="utf-8"), re.M | re.S):
         if title:
             heading = title
         elif language == "python":
@@ -503,17 +501,13 @@ def cooperative_cancellation(g: Guide) -> None:
 
     @g.runtime.register_orchestration("Loser")
     def loser(ctx: Any, input: Any) -> Any:
-        return (yield ctx.race(ctx.schedule_activity("LongRunning"), ctx.schedule_timer(100)))[
-            "index"
-        ]
+        return (yield ctx.race(ctx.schedule_activity("LongRunning"), ctx.schedule_timer(100)))["index"]
 
     g.runtime.start()
     before = time.monotonic()
     assert g.run("Loser") == 1
     g.engine.logs.wait_for("cancelled, cleaning up", "duroxide.activity")
-    assert time.monotonic() - before < 3, (
-        "a running activity hears of its cancellation within a second"
-    )
+    assert time.monotonic() - before < 3, "a running activity hears of its cancellation within a second"
 
 
 @scenario("Orchestration Tracing#1")
@@ -523,11 +517,7 @@ def orchestration_tracing(g: Guide) -> None:
     g.runtime.start()
     assert g.run("Traced", "in") == "ok"
     g.engine.logs.wait_for("[v1.0.0] completed: ok")
-    messages = [
-        m
-        for m in g.engine.logs.messages("duroxide.orchestration")
-        if "v1.0.0" in m or "input:" in m
-    ]
+    messages = [m for m in g.engine.logs.messages("duroxide.orchestration") if "v1.0.0" in m or "input:" in m]
     assert len(messages) == 3, messages
     for part, message in zip(("starting workflow", "input: in", "completed: ok"), messages):
         assert part in message

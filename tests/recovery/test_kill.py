@@ -58,11 +58,7 @@ class Harness:
 
     def top_up(self) -> None:
         """Start instances until RUNNING of them run."""
-        ended = {
-            i
-            for status in ("Completed", "Failed")
-            for i in self.client.list_instances_by_status(status)
-        }
+        ended = {i for status in ("Completed", "Failed") for i in self.client.list_instances_by_status(status)}
         open_ones = sum(1 for i in self.started if i not in ended)
         for _ in range(RUNNING - open_ones):
             name = self.random.choice(sorted(EXPECTED))
@@ -102,9 +98,7 @@ class Harness:
             ready = self.ready(worker)
             try:
                 worker.wait(self.random.uniform(0.05, 0.4))
-                raise AssertionError(
-                    "the worker ended by itself: " + self.stderr.read_text()[-5000:]
-                )
+                raise AssertionError("the worker ended by itself: " + self.stderr.read_text()[-5000:])
             except subprocess.TimeoutExpired:
                 pass
             worker.send_signal(signal.SIGKILL)
@@ -161,9 +155,7 @@ class Harness:
         twice = {key: pids for key, pids in runs.items() if len(set(pids)) != len(pids)}
         assert twice == {}
         completed = sum(
-            e.kind in ("ActivityCompleted", "ActivityFailed")
-            for events in self.histories().values()
-            for e in events
+            e.kind in ("ActivityCompleted", "ActivityFailed") for events in self.histories().values() for e in events
         )
         again = sum(len(pids) - 1 for pids in runs.values())
         print(f"{completed} activities, {again} runs repeated by {len(self.rounds)} kills")
@@ -181,9 +173,7 @@ class Harness:
         waits.sort()
         assert len(waits) > len(self.rounds) * 0.8, "most rounds got work done before their kill"
         p50, p95 = waits[len(waits) // 2], waits[int(len(waits) * 0.95)]
-        print(
-            f"take-over after start(): p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {waits[-1]:.0f} ms"
-        )
+        print(f"take-over after start(): p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {waits[-1]:.0f} ms")
         assert p95 < 1500
 
     def check_store(self) -> None:

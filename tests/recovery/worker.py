@@ -68,9 +68,7 @@ def register(runtime: duroxide.Runtime, note: Any) -> None:
     def races(ctx: Any, count: int) -> Any:
         won = []
         for _ in range(count):
-            result = yield ctx.race(
-                branch(ctx, 2), ctx.wait_for_event("never"), ctx.schedule_timer(60_000)
-            )
+            result = yield ctx.race(branch(ctx, 2), ctx.wait_for_event("never"), ctx.schedule_timer(60_000))
             won.append(result["index"])
             policy = {"max_attempts": 3, "backoff": "fixed", "initial_ms": 5}
             yield ctx.schedule_activity_with_retry("Flakey", 1, policy)
