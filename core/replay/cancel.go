@@ -125,7 +125,7 @@ func (x *Execution) closeLeaf(n *node, why closing) {
 			if why == cancelled {
 				reason = reasonParentCanceled
 			}
-			x.commit.Sends = append(x.commit.Sends, Send{Instance: n.name, Message: history.Message{Kind: history.MsgCancel, Data: reason}})
+			x.send(n.name, history.Message{Kind: history.MsgCancel, Data: reason})
 		}
 	case nodeWait:
 		x.closeCall(history.ExternalSubscribedCancelled, n, why)
@@ -261,17 +261,14 @@ func detached(starts []Start) []Start {
 
 // tellParent sends the end of a child to who waits for it.
 func (x *Execution) tellParent(m history.Message) {
-	if send, ok := toParent(x.identity.Start.Parent, m); ok {
-		x.commit.Sends = append(x.commit.Sends, send)
+	if p := x.identity.Start.Parent; p != nil {
+		m.Life, m.Execution, m.Source = p.Life, p.Execution, p.Schedule
+		x.send(p.Instance, m)
 	}
 }
 
-func toParent(p *history.Parent, m history.Message) (Send, bool) {
-	if p == nil {
-		return Send{}, false
-	}
-	m.Life, m.Execution, m.Source = p.Life, p.Execution, p.Schedule
-	return Send{Instance: p.Instance, Message: m}, true
+func (x *Execution) send(instance string, m history.Message) {
+	x.commit.Sends = append(x.commit.Sends, Send{Instance: instance, Message: m})
 }
 
 func childFailed(instance string, f *history.Failure) history.Message {
@@ -296,22 +293,6 @@ func (x *Execution) next(t *Task) *history.Event {
 		Data: t.Input, Fingerprint: t.Fingerprint, Engine: EngineVersion,
 		Start: &history.Start{Parent: x.identity.Start.Parent, Status: x.state.status, StatusVersion: x.state.version, KV: x.state.kv},
 	}
-}
-
-// Fail ends an execution without running its code: the instance is poison, its history cannot be read, nobody has
-// registered its name. nextEvent is the id after the last recorded event; 1 writes the start as well.
-func Fail(id Identity, nextEvent, nowMS int64, f *history.Failure) *Commit {
-	c := &Commit{Execution: id.Execution, Status: Failed, Failure: f}
-	if nextEvent <= 1 {
-		nextEvent = 1
-		c.Events = append(c.Events, started(&id, nowMS))
-		nextEvent++
-	}
-	c.Events = append(c.Events, history.Event{ID: nextEvent, Kind: history.OrchestrationFailed, Time: nowMS, Failure: f})
-	if send, ok := toParent(id.Start.Parent, childFailed(id.Instance, f)); ok {
-		c.Sends = append(c.Sends, send)
-	}
-	return c
 }
 
 func started(id *Identity, nowMS int64) history.Event {

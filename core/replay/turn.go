@@ -49,8 +49,10 @@ func (x *Execution) Turn(code Code, in Input) *Commit {
 	}
 	if x.cursor == 0 {
 		first := started(&x.identity, x.stamp)
-		x.begin(x.append(&first))
-		x.paused = x.root
+		if e := x.append(&first); x.mismatch == nil {
+			x.begin(e)
+			x.paused = x.root
+		}
 	}
 	for i := range in.Messages {
 		if k := in.Messages[i].Kind; k == history.MsgStart || k == history.MsgContinue { // they only make the turn run
