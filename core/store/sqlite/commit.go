@@ -14,11 +14,11 @@ import (
 
 // fence is the one compare-and-swap: it hits nothing when the instance was deleted, started anew or changed by another
 // turn. What only some turns change is kept by NULL.
-const fence = `UPDATE duroxide_instances SET turn = ?1, node = ?2, updated_at = ?3, name = ?4, version = ?5, execution = ?6,
-	next_event = ifnull(?7, next_event), status = ?8, output = ?9, failure = ?10, open_queues = ?11, used_queues = ?12,
-	custom_status_version = ifnull(?13, custom_status_version), started_at = ifnull(?14, started_at), completed_at = ?15,
+const fence = `UPDATE duroxide_instances SET turn = ?1, node = ?2, updated_at = ?3, version = ifnull(?4, version), execution = ?5,
+	next_event = ifnull(?6, next_event), status = ?7, output = ?8, failure = ?9, open_queues = ?10, used_queues = ?11,
+	custom_status_version = ifnull(?12, custom_status_version), started_at = ifnull(?13, started_at), completed_at = ?14,
 	suspect = 0, attempts = 0
-	WHERE instance = ?16 AND life = ?17 AND turn = ?18 AND execution = ?19 RETURNING id`
+	WHERE instance = ?15 AND life = ?16 AND turn = ?17 AND execution = ?18 RETURNING id`
 
 const (
 	consumeJob    = `DELETE FROM duroxide_jobs WHERE id = ? AND token = ?`
@@ -138,13 +138,13 @@ func (c *committing) run(t *tx) error {
 func (c *committing) passFence(t *tx) error {
 	m := c.Commit
 	row := struct {
-		name, version              string // empty: as it is
+		version                    string // empty: as it is
 		status, open, used         string
 		execution, next, startedAt int64 // 0: as it is
 	}{status: m.Status.String(), execution: m.Execution, open: encodeNames(m.OpenQueues), used: encodeNames(m.UsedQueues)}
 	var before int64
 	if n := len(m.Events); n > 0 {
-		row.name, row.version, row.next = c.Name, c.Version, m.Events[n-1].ID+1
+		row.version, row.next = c.Version, m.Events[n-1].ID+1
 		if m.Events[0].ID == 1 {
 			row.startedAt = t.now
 		}
@@ -164,7 +164,7 @@ func (c *committing) passFence(t *tx) error {
 	if c.NodeGone {
 		node = ""
 	}
-	q := prepared(t.Conn, fence).blob(c.New[:]).text(string(node)).int(t.now).textOrNull(row.name).textOrNull(row.version).
+	q := prepared(t.Conn, fence).blob(c.New[:]).text(string(node)).int(t.now).textOrNull(row.version).
 		int(row.execution).intOrNull(row.next).text(row.status)
 	if c.ended() {
 		q.text(m.Output).textOrNull(history.EncodeFailure(m.Failure))

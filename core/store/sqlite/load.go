@@ -17,6 +17,29 @@ const selectSnapshot = `SELECT i.id, i.life, i.turn, i.execution, i.name, i.vers
 
 const selectHistory = `SELECT events FROM duroxide_history WHERE instance_id = ? AND execution = ? ORDER BY first_event`
 
+// readSnapshot reads the row of an instance, with its open and used queues as they are stored.
+func readSnapshot(c *sqlite.Conn, instance string) (snapshot *store.Snapshot, id int64, open, used string, err error) {
+	found, err := prepared(c, selectSnapshot).text(instance).first(func(row *sqlite.Stmt) {
+		id = row.ColumnInt64(0)
+		snapshot = &store.Snapshot{
+			Instance: instance, Life: row.ColumnText(1), Turn: tokenAt(row, 2), Execution: row.ColumnInt64(3),
+			Name: row.ColumnText(4), Version: row.ColumnText(5), Ended: row.ColumnText(6) != "Running",
+			NextEventID: row.ColumnInt64(7), CustomStatusVersion: row.ColumnInt64(8), CustomStatus: optionalText(row, 9),
+			Node: store.NodeID(row.ColumnText(16)), Suspect: row.ColumnBool(17),
+		}
+		open, used = row.ColumnText(10), row.ColumnText(11)
+		if !row.ColumnIsNull(12) {
+			snapshot.Parent = &history.Parent{
+				Instance: row.ColumnText(12), Life: row.ColumnText(13), Execution: row.ColumnInt64(14), Schedule: row.ColumnInt64(15),
+			}
+		}
+	})
+	if err == nil && !found {
+		err = store.ErrNotFound
+	}
+	return snapshot, id, open, used, err
+}
+
 // Load implements [store.Store].
 func (s *Store) Load(ctx context.Context, instance string, have history.Token) (*store.Snapshot, error) {
 	if s.closed.Load() {
@@ -26,29 +49,12 @@ func (s *Store) Load(ctx context.Context, instance string, have history.Token) (
 	var texts []string
 	now := s.file.now()
 	err := s.file.read(ctx, fmt.Sprintf("load %q", instance), true, func(c *sqlite.Conn) error {
-		snapshot, texts = nil, nil
+		texts = nil
 		var id int64
 		var open, used string
-		found, err := prepared(c, selectSnapshot).text(instance).first(func(row *sqlite.Stmt) {
-			id = row.ColumnInt64(0)
-			snapshot = &store.Snapshot{
-				Instance: instance, Life: row.ColumnText(1), Turn: tokenAt(row, 2), Execution: row.ColumnInt64(3),
-				Name: row.ColumnText(4), Version: row.ColumnText(5), Ended: row.ColumnText(6) != "Running",
-				NextEventID: row.ColumnInt64(7), CustomStatusVersion: row.ColumnInt64(8), CustomStatus: optionalText(row, 9),
-				Node: store.NodeID(row.ColumnText(16)), Suspect: row.ColumnBool(17),
-			}
-			open, used = row.ColumnText(10), row.ColumnText(11)
-			if !row.ColumnIsNull(12) {
-				snapshot.Parent = &history.Parent{
-					Instance: row.ColumnText(12), Life: row.ColumnText(13), Execution: row.ColumnInt64(14), Schedule: row.ColumnInt64(15),
-				}
-			}
-		})
-		if err != nil {
+		var err error
+		if snapshot, id, open, used, err = readSnapshot(c, instance); err != nil {
 			return err
-		}
-		if !found {
-			return store.ErrNotFound
 		}
 		openQueues, err := decodeNames(open)
 		if err != nil {

@@ -29,24 +29,29 @@ func (s *Store) query(ctx context.Context, operation string, snapshot bool, fn f
 // Status implements [store.Queries].
 func (s *Store) Status(ctx context.Context, instance string) (*store.Status, error) {
 	var status *store.Status
-	err := s.query(ctx, fmt.Sprintf("read status of %q", instance), false, func(c *sqlite.Conn) error {
-		status = nil
-		var failure string
-		_, err := prepared(c, selectStatus).text(instance).first(func(row *sqlite.Stmt) {
-			status = &store.Status{
-				Instance: instance, Status: parseStatus(row.ColumnText(0)), Output: row.ColumnText(1), CustomStatus: optionalText(row, 3),
-				CustomStatusVersion: row.ColumnInt64(4), Execution: row.ColumnInt64(5),
-			}
-			failure = row.ColumnText(2)
-		})
-		if err == nil && status == nil {
-			return store.ErrNotFound
-		}
-		if err == nil {
-			status.Failure, err = history.DecodeFailure(failure)
-		}
+	err := s.query(ctx, fmt.Sprintf("read status of %q", instance), false, func(c *sqlite.Conn) (err error) {
+		status, err = readStatus(c, instance)
 		return err
 	})
+	return status, err
+}
+
+func readStatus(c *sqlite.Conn, instance string) (*store.Status, error) {
+	var status *store.Status
+	var failure string
+	_, err := prepared(c, selectStatus).text(instance).first(func(row *sqlite.Stmt) {
+		status = &store.Status{
+			Instance: instance, Status: parseStatus(row.ColumnText(0)), Output: row.ColumnText(1), CustomStatus: optionalText(row, 3),
+			CustomStatusVersion: row.ColumnInt64(4), Execution: row.ColumnInt64(5),
+		}
+		failure = row.ColumnText(2)
+	})
+	if err == nil && status == nil {
+		return nil, store.ErrNotFound
+	}
+	if err == nil {
+		status.Failure, err = history.DecodeFailure(failure)
+	}
 	return status, err
 }
 
@@ -204,20 +209,26 @@ func afterPrefix(prefix string) string {
 // Executions implements [store.Queries].
 func (s *Store) Executions(ctx context.Context, instance string) ([]store.Execution, error) {
 	var all []store.Execution
+	err := s.query(ctx, "list executions", false, func(c *sqlite.Conn) (err error) {
+		all, err = readExecutions(c, instance)
+		return err
+	})
+	return all, err
+}
+
+func readExecutions(c *sqlite.Conn, instance string) ([]store.Execution, error) {
 	const list = `SELECT execution, status, output, NULL, started_at, completed_at, event_count
 			FROM duroxide_executions WHERE instance_id = ` + idOf + `
 		UNION ALL SELECT execution, status, output, failure, started_at, completed_at, next_event - 1
 			FROM duroxide_instances WHERE instance = ?1 ORDER BY 1`
-	err := s.query(ctx, "list executions", false, func(c *sqlite.Conn) error {
-		all = nil
-		return prepared(c, list).text(instance).each(func(row *sqlite.Stmt) (bool, error) {
-			failure, err := history.DecodeFailure(row.ColumnText(3))
-			all = append(all, store.Execution{
-				Execution: row.ColumnInt64(0), Status: parseStatus(row.ColumnText(1)), Output: row.ColumnText(2), Failure: failure,
-				StartedAt: row.ColumnInt64(4), CompletedAt: row.ColumnInt64(5), EventCount: row.ColumnInt64(6),
-			})
-			return true, err
+	var all []store.Execution
+	err := prepared(c, list).text(instance).each(func(row *sqlite.Stmt) (bool, error) {
+		failure, err := history.DecodeFailure(row.ColumnText(3))
+		all = append(all, store.Execution{
+			Execution: row.ColumnInt64(0), Status: parseStatus(row.ColumnText(1)), Output: row.ColumnText(2), Failure: failure,
+			StartedAt: row.ColumnInt64(4), CompletedAt: row.ColumnInt64(5), EventCount: row.ColumnInt64(6),
 		})
+		return true, err
 	})
 	return all, err
 }
