@@ -1,8 +1,7 @@
 package main
 
 import (
-	"errors"
-
+	"github.com/duroxide/duroxide/core/check"
 	"github.com/duroxide/duroxide/core/store"
 	"github.com/duroxide/duroxide/core/store/sqlite"
 )
@@ -16,4 +15,18 @@ func openSQLite(path string, memory bool) (store.Store, error) {
 }
 
 // opCheck lists what is wrong with a store.
-func opCheck(r *request) (any, string, error) { return []string{}, "", errors.New("being written") }
+func opCheck(r *request) (any, string, error) {
+	p, err := provider(r)
+	if err != nil {
+		return nil, "", err
+	}
+	violations, err := check.Run(r.ctx, p.store)
+	if err != nil {
+		return nil, "", err
+	}
+	texts := make([]string, len(violations))
+	for i := range violations {
+		texts[i] = violations[i].String()
+	}
+	return texts, "", nil
+}
