@@ -13,7 +13,9 @@ type Code interface {
 	Begin(Begin)
 	// Resume runs the branch up to its next yield, return or exception. The first Resume of a branch carries no value.
 	Resume(Branch, Resolution, Moment) Yield
-	// Close closes the branch's generator with its context muted: nothing that its finally blocks call is recorded.
+	// Close closes the branch's generator with its context muted: nothing that its finally blocks call is recorded. It is
+	// called for branches that lost a race, after what they awaited is closed, and for those still suspended when the
+	// execution ends; never for one that was not started.
 	Close(Branch)
 	// SamePayload reports whether two stored payloads that differ in bytes mean the same plain value.
 	SamePayload(recorded, asked string) bool
@@ -34,8 +36,9 @@ type Begin struct {
 type Moment struct {
 	// NowMS is the time of the last applied event; it never goes back within an execution.
 	NowMS int64
-	// Replaying holds while the code runs over loaded history. Remaining counts the events ahead of the cursor: after
-	// that many immediate calls within this step the code is live.
+	// Replaying holds until code has blocked at the end of loaded history, or has made a call that is not in it.
+	// Remaining counts the events ahead of the cursor: the recorded calls of this step up to and with that many are in
+	// history, the one after them is the first that is new, and from it on code is live.
 	Replaying bool
 	Remaining int
 }
@@ -56,7 +59,7 @@ type ValueKind uint8
 // The shapes.
 const (
 	ValueNone ValueKind = iota // None: timers, detached starts
-	ValueText                  // Text, decoded by the user's side
+	ValueText                  // Text, decoded by the user's side; of a random id a JSON string, of the clock a JSON integer
 	ValueAll                   // Members in order, each with its own Err
 	ValueRace                  // Members[0] is the winner's value, Index its position
 )

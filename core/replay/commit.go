@@ -11,7 +11,8 @@ type Input struct {
 	// Latest resolves the version of the next execution at continue-as-new: the latest this node has registered.
 	// ok is false when the node knows no version of the name.
 	Latest func(name string) (version string, ok bool)
-	// Messages in the order they are to be applied, cancel first.
+	// Messages in the order they are to be applied, cancel first. Mail may stand at the end: it is applied before an other
+	// message that became visible later. All untaken mail of the queues in the last commit's UsedQueues is given each time.
 	Messages []history.Message
 }
 
@@ -46,7 +47,7 @@ type Commit struct {
 	DropJobs   []int64
 	DropTimers []int64
 	// Consumed are the messages that go, each with an event of its own or dropped; all others stay. On Completed and
-	// Failed every message of the instance goes.
+	// Failed every message of the instance goes, listed or not. May be Input.Messages itself.
 	Consumed []history.Message
 
 	Status Status
@@ -67,7 +68,7 @@ type Commit struct {
 
 	// Next is event 1 of the next execution: Status is ContinuedAsNew. The store also inserts a continue message for it.
 	Next *history.Event
-	// Continue asks for a continue message: the turn was cut.
+	// Continue asks for a continue message: the turn was cut, code has something to run without news.
 	Continue bool
 
 	// Traces to log once the commit is applied.

@@ -121,14 +121,12 @@ func (b *batch) takeNext(dequeues subscriptions) *history.Message {
 	return b.take(b.next)
 }
 
-// older reports whether mail came before another message: a timer comes when it is due, all others when inserted.
+// older reports whether mail came before another message: a timer comes when it is due, all others when inserted. Within
+// one millisecond the row decides, and what has none, or an old one like a timer, goes first.
 func older(mail, other *history.Message) bool {
 	a, b := max(mail.VisibleAt, mail.InsertedAt), max(other.VisibleAt, other.InsertedAt)
 	if a != b {
 		return a < b
-	}
-	if other.Kind == history.MsgTimer {
-		return a != 0
 	}
 	return mail.Row != 0 && other.Row != 0 && mail.Row < other.Row
 }

@@ -38,6 +38,8 @@ type instance struct {
 	status   *CustomStatus
 	outcome  Status
 	mailLast bool
+	clock    bool // time goes on from turn to turn
+	turns    int64
 	used     bool // give only mail of used queues
 	queues   []string
 }
@@ -138,10 +140,14 @@ func (in *instance) batch() []history.Message {
 func (in *instance) turn(crash bool) *Commit {
 	in.t.Helper()
 	messages := in.batch()
+	now := int64(testNow)
+	if in.turns++; in.clock {
+		now += 7 * in.turns
+	}
 	run := func() *Commit {
 		in.x.limits = in.limits
 		x := in.x
-		return x.Turn(in.code, Input{NowMS: testNow, NewGUID: func() string { return fmt.Sprint("guid ", x.identity.Execution, x.cursor) }, Messages: messages})
+		return x.Turn(in.code, Input{NowMS: now, NewGUID: func() string { return fmt.Sprint("guid ", x.identity.Execution, x.cursor) }, Messages: messages})
 	}
 	c := run()
 	if crash {
@@ -325,19 +331,22 @@ func record(t *testing.T, seed uint64) (*instance, [][]history.Message) {
 	return in, orders
 }
 
-// regroup gives the same messages in the same order, in other turns.
-func regroup(t *testing.T, seed uint64, orders [][]history.Message, r *rand.Rand, evict, crash float64) *instance {
+// regroup gives the same messages in the same order, in turns drawn from r. Evictions and crashes are drawn apart, so that
+// two runs can differ in them alone.
+func regroup(t *testing.T, seed uint64, orders [][]history.Message, r *rand.Rand, evict, crash float64, clock bool) *instance {
 	in := newInstance(t, seed)
+	in.clock = clock
+	trouble := rand.New(rand.NewPCG(seed, 11))
 	in.mailLast = r.IntN(2) == 0
 	if r.IntN(2) == 0 {
 		in.limits = limits{messages: 1 + r.IntN(5), events: int64(1 + r.IntN(6)), bytes: int64(1 + r.IntN(100))}
 	}
 	turn := func() {
-		if r.Float64() < evict {
+		if trouble.Float64() < evict {
 			in.evict()
 		}
 		// A cut turn is followed by others before anything new arrives, or together with it.
-		if c := in.turn(r.Float64() < crash); c.Continue && c.Status == Running {
+		if c := in.turn(trouble.Float64() < crash); c.Continue && c.Status == Running {
 			in.cut()
 		}
 	}
@@ -374,6 +383,8 @@ func regroup(t *testing.T, seed uint64, orders [][]history.Message, r *rand.Rand
 	return in
 }
 
+func isCancel(m history.Message) bool { return m.Kind == history.MsgCancel }
+
 func programs() uint64 {
 	switch {
 	case raceDetector:
@@ -402,7 +413,7 @@ func TestHistoryDependsOnlyOnTheOrderOfMessages(t *testing.T) {
 		}
 		ends[a.outcome]++
 		for k, chance := range []struct{ evict, crash float64 }{{0, 0}, {1, 0}, {0.5, 0.5}} {
-			b := regroup(t, seed, orders, rand.New(rand.NewPCG(seed, uint64(k))), chance.evict, chance.crash)
+			b := regroup(t, seed, orders, rand.New(rand.NewPCG(seed, uint64(k))), chance.evict, chance.crash, false)
 			if !reflect.DeepEqual(a.done, b.done) {
 				for i := range a.done {
 					if i >= len(b.done) || !reflect.DeepEqual(a.done[i], b.done[i]) {
@@ -422,6 +433,20 @@ func TestHistoryDependsOnlyOnTheOrderOfMessages(t *testing.T) {
 		}
 	}
 	t.Logf("%d programs, %d executions, %d events, ends %v", last-first+1, executions, total, ends)
+}
+
+// TestTimeInCodeReplays lets time go on from turn to turn: what code sees of it, and what is stamped with it, must be the
+// same whether code lives on or is replayed before each turn.
+func TestTimeInCodeReplays(t *testing.T) {
+	for seed := uint64(1); seed <= programs()/10; seed++ {
+		_, orders := record(t, seed)
+		group := func() *rand.Rand { return rand.New(rand.NewPCG(seed, 3)) }
+		a := regroup(t, seed, orders, group(), 0, 0, true)
+		b := regroup(t, seed, orders, group(), 0.7, 0.3, true)
+		if !reflect.DeepEqual(a.done, b.done) || !reflect.DeepEqual(a.kv, b.kv) {
+			t.Fatalf("random program %d: with evictions\n%s\n%v, without\n%s\n%v", seed, list(slices.Concat(b.done...)), b.kv, list(slices.Concat(a.done...)), a.kv)
+		}
+	}
 }
 
 // TestMailIsDeliveredOnceAndInOrder gives, as a store does, only the mail of queues that were used in the last commit.

@@ -132,6 +132,10 @@ func (p *randomCode) branch(depth int, seed uint64) body {
 				g.call(Immediate{Kind: CallClearKV, Key: "k" + strconv.Itoa(r.IntN(3))})
 			case 5:
 				g.call(Immediate{Kind: CallTrace, Value: "seen"})
+			case 6:
+				if r.IntN(4) == 0 {
+					g.call(Immediate{Kind: CallClearAllKV})
+				}
 			}
 			task := p.task(g, depth-1, r)
 			v, err := g.await(&task, "branch:1")

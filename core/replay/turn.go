@@ -54,16 +54,7 @@ func (x *Execution) Turn(code Code, in Input) *Commit {
 			x.paused = x.root
 		}
 	}
-	for i := range in.Messages {
-		if k := in.Messages[i].Kind; k == history.MsgStart || k == history.MsgContinue { // they only make the turn run
-			if m := x.batch.take(i); k == history.MsgStart && x.committed > 0 {
-				x.drop(m, whyStarted)
-			}
-		}
-	}
-	if i := slices.IndexFunc(in.Messages, isCancel); i >= 0 {
-		x.cancel(x.batch.take(i))
-	}
+	x.lead(in.Messages)
 	x.run()
 	if x.ending != nil {
 		x.finish()
@@ -71,7 +62,25 @@ func (x *Execution) Turn(code Code, in Input) *Commit {
 	return x.endTurn()
 }
 
-func isCancel(m history.Message) bool { return m.Kind == history.MsgCancel }
+// lead takes the messages that only make the turn run, and the first cancel.
+func (x *Execution) lead(messages []history.Message) {
+	var cancel *history.Message
+	for i := range messages {
+		switch m := &messages[i]; {
+		case m.Kind == history.MsgContinue:
+			x.batch.take(i)
+		case m.Kind == history.MsgStart:
+			if x.batch.take(i); x.committed > 0 {
+				x.drop(m, whyStarted)
+			}
+		case m.Kind == history.MsgCancel && cancel == nil:
+			cancel = x.batch.take(i)
+		}
+	}
+	if cancel != nil {
+		x.cancel(cancel)
+	}
+}
 
 func (x *Execution) beginTurn(code Code, in *Input) {
 	x.code, x.newGUID, x.latest = code, in.NewGUID, in.Latest
