@@ -430,6 +430,7 @@ func (r *Runtime) storeWorks() {
 	since := r.trouble.since
 	if over {
 		r.trouble.on = false
+		r.restLocked()
 		r.spreadLocked()
 	}
 	r.mu.Unlock()

@@ -72,7 +72,10 @@ func (r *Runtime) logStep(s *step) {
 	}
 	if c.Status == replay.Failed && c.Failure != nil {
 		level := "warn"
-		if c.Failure.Category() != history.CategoryApplication {
+		switch {
+		case c.Failure.Kind == history.Cancelled:
+			level = "info"
+		case c.Failure.Category() != history.CategoryApplication:
 			level = "error"
 		}
 		r.record(targetEngine, level, "orchestration failed: "+c.Failure.Text(), fields...)

@@ -16,6 +16,7 @@ type leaseState struct {
 	// doubtful: the wall clock jumped, so the lease may be over.
 	doubtful  bool
 	reachable bool
+	former    store.NodeID // the node before, until the next has joined
 }
 
 // join becomes a new node.
@@ -64,6 +65,7 @@ func (r *Runtime) runKeeper() {
 				r.meters.leaseWrites.Add(1)
 				r.mu.Lock()
 				r.lease.renewed, r.lease.doubtful, r.lease.reachable = time.Now(), false, true
+				r.restLocked()
 				r.spreadLocked()
 				r.mu.Unlock()
 				r.storeWorks()
@@ -90,6 +92,7 @@ func (r *Runtime) loseNodeLocked() {
 		return
 	}
 	lost := r.node
+	r.lease.former = lost
 	r.node = ""
 	r.epoch++
 	r.lease.row = nil
@@ -110,6 +113,10 @@ func (r *Runtime) loseNodeLocked() {
 	for _, s := range r.sessions.held {
 		s.over = true
 		s.queue.take()
+		if s.begin != nil {
+			s.begin, s.running = nil, false
+			r.running--
+		}
 		if s.lane != nil {
 			kick(s.lane.wake)
 		}
@@ -137,7 +144,7 @@ func (r *Runtime) loseNodeLocked() {
 	}
 	r.clock.due = map[string]int64{}
 	r.clock.timers, r.clock.retries = nil, nil
-	r.logLocked("warn", "node lease was lost: everything held is discarded, joining as a new node", "node", string(lost))
+	r.logLocked("warn", "node was lost: everything held is discarded, joining as a new node", "node", string(lost))
 	kick(r.keeperKick)
 	r.spreadLocked()
 }
@@ -150,6 +157,16 @@ func (r *Runtime) rejoin() bool {
 	if !on {
 		return true
 	}
+	// The row may still be there, when the node gave itself up: what it had claimed must not wait for the lease to end.
+	r.mu.Lock()
+	former := r.lease.former
+	r.mu.Unlock()
+	if former != "" {
+		if err := r.store.Leave(r.ctx, former); err != nil {
+			r.storeFailed("leave as the former node", err)
+			return false
+		}
+	}
 	if err := r.join(r.ctx); err != nil {
 		r.storeFailed("join as a node", err)
 		return false
@@ -160,6 +177,7 @@ func (r *Runtime) rejoin() bool {
 	r.scout.jobs = true
 	r.mu.Unlock()
 	kick(r.scoutKick)
+	r.storeWorks()
 	r.logf("info", "joined as a new node", "node", string(r.nodeID()))
 	return true
 }

@@ -126,16 +126,19 @@ func poisonedTurn(snap *store.Snapshot, attempts, most int) *history.Failure {
 	}
 }
 
-// undecodable counts an attempt to read a history that cannot be read; a newer engine may follow, so only after all
-// attempts the instance fails.
-func (r *Runtime) undecodable(t *turning, snap *store.Snapshot, messages []history.Message) *step {
-	attempts, err := r.store.CountAttempt(r.ctx, store.Suspect{Instance: snap.Instance, Turn: snap.Turn})
-	if err != nil {
-		r.storeFailed("count an attempt of "+strconv.Quote(snap.Instance), err)
-		r.postponeTurn(t, r.backoff(t.inst))
-		return nil
+// undecodable counts an attempt to read a history that cannot be read, unless it was counted already; a newer engine
+// may follow, so only after all attempts the instance fails.
+func (r *Runtime) undecodable(t *turning, snap *store.Snapshot, messages []history.Message, attempts int) *step {
+	if attempts == 0 {
+		var err error
+		attempts, err = r.store.CountAttempt(r.ctx, store.Suspect{Instance: snap.Instance, Turn: snap.Turn})
+		if err != nil {
+			r.storeFailed("count an attempt of "+strconv.Quote(snap.Instance), err)
+			r.postponeTurn(t, r.backoff(t.inst))
+			return nil
+		}
+		r.meters.attemptsWritten.Add(1)
 	}
-	r.meters.attemptsWritten.Add(1)
 	if attempts > r.opt.MaxAttempts {
 		return r.poisonStep(t, snap, messages, &history.Failure{
 			Kind:    history.PoisonHistory,
@@ -145,6 +148,7 @@ func (r *Runtime) undecodable(t *turning, snap *store.Snapshot, messages []histo
 	r.logf("error", "history cannot be read: "+snap.Undecodable, "instance_id", snap.Instance, "attempt", strconv.Itoa(attempts))
 	r.mu.Lock()
 	r.clearSuspectTurnLocked(t.inst)
+	t.inst.counted = 0 // the next look is an attempt of its own
 	r.mu.Unlock()
 	r.postponeTurn(t, r.timing.undecodable)
 	return nil

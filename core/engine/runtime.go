@@ -117,7 +117,8 @@ type timing struct {
 	maxSpares      int
 }
 
-func defaultTiming() timing {
+// defaultTiming is a variable for tests only.
+var defaultTiming = func() timing {
 	return timing{
 		resultWait: 50 * time.Millisecond, startWithin: time.Second, slowStep: 8 * time.Millisecond,
 		longActivity: 2 * time.Millisecond, tick: 2 * time.Millisecond, lostJobs: 500 * time.Millisecond,

@@ -192,7 +192,15 @@ func (r *Runtime) claimJobs(polled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reserved -= limit
-	if limit == 0 || err != nil {
+	if err != nil {
+		if store.IsUnknown(err) && epoch == r.epoch {
+			r.loseNodeLocked() // jobs may be claimed that this node never heard of
+		} else {
+			r.scout.claimLater(r.now() + int64(r.timing.retryMost/4))
+		}
+		return
+	}
+	if limit == 0 {
 		return
 	}
 	if epoch != r.epoch {

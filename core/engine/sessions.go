@@ -110,6 +110,14 @@ func (r *Runtime) runSessionLane(l *lane) {
 		}
 		if j := s.begin; j != nil {
 			s.begin = nil
+			if j.state != jobQueued { // lost on the way
+				s.running = false
+				r.running--
+				r.queueSessionLocked(s)
+				r.spreadLocked()
+				r.mu.Unlock()
+				continue
+			}
 			r.startedLocked(l, j)
 			r.mu.Unlock()
 			r.runJob(l, j)

@@ -123,9 +123,14 @@ func (r *Runtime) settleBatch(batch []settling) bool {
 		if s.result {
 			r.meters.settledAlone.Add(1)
 		}
+		if s.job.Session != "" { // only now the store gives out the session's next job
+			r.jobNews++
+			r.moreJobs = true
+		}
 		// Whether stored or lost to another claim: the wake-up of the write tells the instance.
 		r.goneLocked(s.job)
 	}
+	r.restLocked()
 	if r.phase >= phaseDraining {
 		kick(r.drainKick)
 	}

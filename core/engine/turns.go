@@ -233,9 +233,10 @@ type turning struct {
 // revive makes the live execution of a turn from its snapshot, or a commit that ends the instance without running it.
 // Both nil: the turn cannot run here now.
 func (r *Runtime) revive(l *lane, t *turning, snap *store.Snapshot, messages []history.Message) (*liveExecution, *step) {
+	attempts := 0
 	if snap.Suspect {
-		ok, attempts := r.judgeTurn(t, snap)
-		if !ok {
+		var ok bool
+		if ok, attempts = r.judgeTurn(t, snap); !ok {
 			return nil, nil
 		}
 		if attempts > r.opt.MaxAttempts {
@@ -243,7 +244,7 @@ func (r *Runtime) revive(l *lane, t *turning, snap *store.Snapshot, messages []h
 		}
 	}
 	if snap.Undecodable != "" {
-		return nil, r.undecodable(t, snap, messages)
+		return nil, r.undecodable(t, snap, messages, attempts)
 	}
 	id := replay.Identity{
 		Instance: snap.Instance, Life: snap.Life, Execution: snap.Execution, Name: snap.Name, Version: snap.Version,

@@ -17,6 +17,7 @@ type Node struct {
 	*engine.Runtime
 	Host    *Host
 	threads sync.WaitGroup
+	stopped bool
 }
 
 // Option changes the options of a node.
@@ -73,7 +74,9 @@ func Start(t testing.TB, s store.Store, p *Program, options ...Option) *Node {
 		}
 	}()
 	t.Cleanup(func() {
-		n.Stop()
+		if first := !n.stopped; !n.Stop() && first {
+			t.Error("shutdown did not drain")
+		}
 		over.Lock()
 		done = true
 		over.Unlock()
@@ -87,11 +90,18 @@ func Start(t testing.TB, s store.Store, p *Program, options ...Option) *Node {
 	return n
 }
 
-// Stop shuts the runtime down and waits for its lanes.
+// Stop shuts the runtime down and waits for its lanes. A test that does not call it expects everything to be drained.
 func (n *Node) Stop() bool {
+	n.stopped = true
 	drained := n.Shutdown(10 * time.Second)
 	n.threads.Wait()
 	return drained
+}
+
+// Abandon shuts the runtime down at once; lanes that are in user code end when that does.
+func (n *Node) Abandon() bool {
+	n.stopped = true
+	return n.Shutdown(0)
 }
 
 // VerifyAll replays every execution of every instance in a store from its first event.
