@@ -239,7 +239,7 @@ func (r *Runtime) revive(l *lane, t *turning, snap *store.Snapshot, messages []h
 		if ok, attempts = r.judgeTurn(t, snap); !ok {
 			return nil, nil
 		}
-		if attempts > r.opt.MaxAttempts {
+		if attempts > r.opt.MaxAttempts && snap.Undecodable == "" {
 			return nil, r.poisonStep(t, snap, messages, poisonedTurn(snap, attempts, r.opt.MaxAttempts))
 		}
 	}
