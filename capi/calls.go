@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -28,14 +29,25 @@ const maxKept = 256
 type result struct {
 	data   []byte
 	failed bool
+	again  bool // a wait was cut short
 }
 
 // request is one call on its way through an operation.
 type request struct {
-	ctx    context.Context
-	handle int64
-	head   []byte
-	body   string
+	ctx     context.Context
+	started time.Time
+	handle  int64
+	head    []byte
+	body    string
+}
+
+// errImpatient is what a wait gives that was cut short because the caller's thread has to be given back; it is then
+// taken up again on another one.
+var errImpatient = errors.New("the caller's thread was held for long enough")
+
+// impatient reports whether a wait ended for that reason, and not because its own time is over.
+func (r *request) impatient(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && context.Cause(r.ctx) == errImpatient
 }
 
 // operation is what one op code does: it gives a header to be encoded as JSON, and a body that is passed as it is.
@@ -52,6 +64,9 @@ func perform(op operation, r *request) (res result) {
 		return result{data: failed(classProvider, "this library does not know the operation asked for").frame(), failed: true}
 	}
 	head, body, err := op(r)
+	if errors.Is(err, errImpatient) {
+		return result{again: true}
+	}
 	if err != nil {
 		return result{data: classify(err).frame(), failed: true}
 	}
@@ -142,11 +157,30 @@ func deliver(res result, out []byte) int64 {
 	return n | outcomeDone
 }
 
-// answerCall runs an operation for a caller. Without a descriptor (-1) on the caller's thread, to the end.
-func answerCall(op operation, r *request, fd int, out []byte) int64 {
-	if fd < 0 {
+// noDescriptor: the call may hold its thread to the end. Any other negative number: it may not, and nobody is told when
+// it is done.
+const noDescriptor = -1
+
+// answerCall runs an operation for a caller: on the caller's thread as far as that is not held for long, else on a
+// goroutine, which costs two hand-offs between threads.
+func answerCall(code int, r *request, fd int, out []byte) int64 {
+	var op operation
+	if code >= 0 && code < len(operations) {
+		op = operations[code]
+	}
+	r.started = time.Now()
+	if fd == noDescriptor || isPrompt(code, r) {
 		r.ctx = context.Background()
 		return deliver(perform(op, r), out)
+	}
+	if isWait(code) {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), callPatience, errImpatient)
+		r.ctx = ctx
+		res := perform(op, r)
+		cancel()
+		if !res.again {
+			return deliver(res, out)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &call{done: make(chan struct{}), cancel: cancel, signal: -1}

@@ -16,7 +16,7 @@ func withTimeout(r *request, ms int64) (context.Context, context.CancelFunc) {
 	if ms < 0 {
 		return context.WithCancel(r.ctx)
 	}
-	return context.WithTimeout(r.ctx, time.Duration(min(ms, maxWaitMS))*time.Millisecond)
+	return context.WithDeadline(r.ctx, r.started.Add(time.Duration(min(ms, maxWaitMS))*time.Millisecond))
 }
 
 // maxWaitMS keeps a wait within what time.Duration holds: a hundred years.
@@ -164,6 +164,9 @@ func opWaitEnd(r *request) (any, string, error) {
 	ctx, cancel := withTimeout(r, h.TimeoutMS)
 	defer cancel()
 	s, err := p.client.WaitEnd(ctx, h.Instance)
+	if r.impatient(err) {
+		return nil, "", errImpatient
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -193,6 +196,9 @@ func opWaitStatus(r *request) (any, string, error) {
 	ctx, cancel := withTimeout(r, h.TimeoutMS)
 	defer cancel()
 	s, err := p.client.WaitStatus(ctx, h.Instance, h.Seen)
+	if r.impatient(err) {
+		return nil, "", errImpatient
+	}
 	if errors.Is(err, context.DeadlineExceeded) || err == nil && s == nil {
 		return nil, "", nil
 	}
@@ -225,6 +231,9 @@ func opWaitKV(r *request) (any, string, error) {
 	ctx, cancel := withTimeout(r, h.TimeoutMS)
 	defer cancel()
 	v, err := p.client.WaitKV(ctx, h.Instance, h.Key)
+	if r.impatient(err) {
+		return nil, "", errImpatient
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, "", late
 	}

@@ -34,11 +34,7 @@ func dx_call(op C.int32_t, handle C.int64_t, fd C.int32_t, head *C.char, headLen
 	if bodyLen > 0 {
 		r.body = string(unsafe.Slice((*byte)(unsafe.Pointer(body)), int(bodyLen)))
 	}
-	var do operation
-	if op >= 0 && int(op) < len(operations) {
-		do = operations[op]
-	}
-	return C.int64_t(answerCall(do, r, int(fd), unsafe.Slice((*byte)(unsafe.Pointer(out)), int(outCap))))
+	return C.int64_t(answerCall(int(op), r, int(fd), unsafe.Slice((*byte)(unsafe.Pointer(out)), int(outCap))))
 }
 
 // dx_fetch gives what a ticket stands for: the rest of a result that did not fit, or the end of a pending call.

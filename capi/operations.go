@@ -46,3 +46,21 @@ var operations = [...]operation{
 	51: opPullLogs,
 	52: opLog,
 }
+
+// isWait reports whether an operation waits for what others do. Being cut short does not harm it.
+func isWait(code int) bool { return code >= 15 && code <= 17 }
+
+// isPrompt reports whether an operation never holds its thread for long. Reads do not wait for writers; a write to a
+// file may, as long as another process holds the file's lock.
+func isPrompt(code int, r *request) bool {
+	switch code {
+	case 0, 40, 41, 42, 46, 47, 48, 49, 52:
+		return true
+	case 14, 20, 23, 24, 27, 28:
+		return true
+	case 10, 11, 12, 13:
+		p, err := provider(r)
+		return err != nil || p.memory
+	}
+	return false
+}

@@ -110,6 +110,9 @@ func opInstances(r *request) (any, string, error) {
 		Parent: h.Parent, Status: parseStatus(h.Status), ExecutionStatus: parseStatus(h.ExecutionStatus),
 		CreatedAfter: h.CreatedAfter, CreatedBefore: h.CreatedBefore, UpdatedAfter: h.UpdatedAfter,
 		UpdatedBefore: h.UpdatedBefore, OldestFirst: h.OldestFirst, Limit: h.Limit, Cursor: h.Cursor})
+	if trouble := (*store.Error)(nil); h.Cursor != "" && errors.As(err, &trouble) && !trouble.Retryable {
+		return nil, "", failed(classInvalidArgument, "Invalid input: %v", trouble.Err)
+	}
 	if err != nil {
 		return nil, "", err
 	}

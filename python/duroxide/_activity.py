@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import ctypes
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -188,7 +189,7 @@ class Activities:
         try:
             function = self._functions[job.name]
             value = contextvars.Context().run(function, ctx, decode(job.input))
-            if asyncio.iscoroutine(value):
+            if inspect.iscoroutine(value):
                 value = self._await(value)
             return _frames.activity_done(encode(value, "result of", job.name))
         except BaseException as e:
@@ -211,7 +212,25 @@ class Activities:
         if loop is None:
             # A plain function that gave a coroutine: it was not known when the threads were made.
             return asyncio.run(coroutine)
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        guarded = _guard(coroutine)
+        try:
+            future = asyncio.run_coroutine_threadsafe(guarded, loop)
+        except BaseException:
+            guarded.close()
+            coroutine.close()
+            raise
+        value, error = future.result()
+        if error is not None:
+            raise error
+        return value
+
+
+async def _guard(coroutine: Any) -> tuple[Any, Optional[BaseException]]:
+    """Keep what a coroutine raises from the loop: SystemExit would end it for all others."""
+    try:
+        return await coroutine, None
+    except BaseException as e:
+        return None, e
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

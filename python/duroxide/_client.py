@@ -22,7 +22,7 @@ from duroxide._context import stepping
 from duroxide._errors import InstanceNotFound, InvalidArgument, RuntimeStateError
 from duroxide._frames import Op
 from duroxide._library import library
-from duroxide._providers import Provider
+from duroxide._providers import Provider, told
 from duroxide._results import (
     DeleteInstanceResult,
     Event,
@@ -65,9 +65,8 @@ class Client:
 
     def __init__(self, provider: Provider) -> None:
         if not isinstance(provider, Provider):
-            given = provider.__name__ if isinstance(provider, type) else type(provider).__name__
             raise TypeError(
-                f"Client takes a provider, e.g. SqliteProvider.open(path), got {given}"
+                f"Client takes a provider, e.g. SqliteProvider.open(path), got {told(provider)}"
             )
         self._provider = provider
         self._handle = provider._handle

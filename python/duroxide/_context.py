@@ -183,7 +183,7 @@ class OrchestrationContext:
         Args, results and errors are those of schedule_activity.
         """
         payload = encode(input, "input of schedule_activity_on_session", name)
-        extras = _activity_extras(session_id, None)
+        extras = _on_session(session_id)
         return ScheduledTask(
             self, _frames.T_ACTIVITY, _name(name, "name of the activity"), payload, extras
         )
@@ -220,7 +220,7 @@ class OrchestrationContext:
     ) -> ScheduledTask[Any]:
         """schedule_activity_with_retry with all attempts in one session."""
         payload = encode(input, "input of schedule_activity_with_retry_on_session", name)
-        extras = _activity_extras(session_id, None)
+        extras = _on_session(session_id)
         extras.retry = retry_policy(retry)
         return ScheduledTask(
             self, _frames.T_ACTIVITY, _name(name, "name of the activity"), payload, extras
@@ -423,7 +423,7 @@ class OrchestrationContext:
             _frames.T_ACTIVITY,
             _name(name, "name of the activity"),
             payload,
-            _activity_extras(session_id, None),
+            _on_session(session_id),
             convert=converter(result_type),
         )
 
@@ -457,7 +457,7 @@ class OrchestrationContext:
         payload = encode_typed(
             input, "input of schedule_activity_with_retry_on_session_typed", name
         )
-        extras = _activity_extras(session_id, None)
+        extras = _on_session(session_id)
         extras.retry = retry_policy(retry)
         return ScheduledTask(
             self,
@@ -603,6 +603,7 @@ class OrchestrationContext:
 
     def get_kv_value(self, key: str) -> Optional[str]:
         """The value of a key, or None."""
+        self._kv_key(key)
         self._check_thread()
         entry = self._kv.get(key)
         return None if entry is None else entry[0]
@@ -724,6 +725,10 @@ def _activity_extras(
         if extras.number == 0:
             raise ValueError("timeout_ms must be more than 0")
     return extras
+
+
+def _on_session(session_id: str) -> Extras:
+    return Extras(session=identifier(session_id, "session_id"))
 
 
 def _members(tasks: Iterable[Any], call: str) -> list[Any]:

@@ -218,7 +218,7 @@ class Execution:
                 made.clear()
             else:
                 made[:] = [t for t in made if not t._used]
-        if type(task) is ScheduledTask and (task._convert is not None or task._members is not None):
+        if type(task) is ScheduledTask and task._converts:
             self._awaiting[branch] = task
         calls = ctx._calls
         if not calls:
@@ -403,14 +403,14 @@ def _end_of(generator: _AnyGenerator) -> bytes:
 def _convert(task: ScheduledTask[Any], value: Any) -> Any:
     """Apply the converters of a task and its members to what the engine gave."""
     members = task._members
-    if members is not None and any(isinstance(m, ScheduledTask) for m in members):
+    if members is not None:
         if task._kind == T_ALL:
             for member, entry in zip(members, value):
-                if isinstance(member, ScheduledTask) and "ok" in entry:
+                if isinstance(member, ScheduledTask) and member._converts and "ok" in entry:
                     entry["ok"] = _convert(member, entry["ok"])
         elif task._kind == T_RACE:
             winner = members[value["index"]]
-            if isinstance(winner, ScheduledTask):
+            if isinstance(winner, ScheduledTask) and winner._converts:
                 value["value"] = _convert(winner, value["value"])
     return value if task._convert is None else task._convert(value)
 

@@ -155,13 +155,12 @@ class SubOrchestrationError(OrchestrationError):
 class Cancelled(OrchestrationError):
     """An instance that was cancelled; the text is ``canceled: {reason}``.
 
-    Attributes:
-        instance_id: id of the child that was cancelled; empty when it is the instance waited for itself.
+    What a parent catches for a cancelled child is a SubOrchestrationError as well.
     """
 
-    def __init__(self, text: str, *, instance_id: str = "") -> None:
-        super().__init__(text)
-        self.instance_id = instance_id
+
+class _CancelledChild(SubOrchestrationError, Cancelled):
+    """A child that was cancelled, as its parent sees it."""
 
 
 class NondeterminismError(OrchestrationError):
@@ -220,7 +219,7 @@ def failure_error(
             attempt=attempt or 1,
         )
     if kind == "cancelled":
-        return Cancelled(text, instance_id=instance)
+        return _CancelledChild(text, instance_id=instance) if instance else Cancelled(text)
     if kind == "nondeterminism":
         return NondeterminismError(text)
     if instance:
@@ -232,3 +231,5 @@ def failure_error(
 for _name in __all__:
     globals()[_name].__module__ = "duroxide"
 del _name
+_CancelledChild.__name__ = _CancelledChild.__qualname__ = "Cancelled"
+_CancelledChild.__module__ = "duroxide"

@@ -138,7 +138,12 @@ def _level(value: object, name: str) -> str:
         raise TypeError(f"{name} must be a str, got {type(value).__name__}")
     from duroxide._logging import parse_filter
 
-    parse_filter(value)  # raises ConfigurationError
+    try:
+        parse_filter(value)
+    except ConfigurationError as e:
+        raise ConfigurationError(f"{name}: {e}") from None
+    if not value.strip():
+        raise ConfigurationError(f"{name} must not be empty")
     return value
 
 
@@ -309,7 +314,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "log_format": ("pretty", _one_of(LOG_FORMATS)),
     "service_name": ("duroxide", _text),
     "service_version": (None, _optional(_text)),
-    "max_sessions_per_runtime": (10, _count(0)),
+    "max_sessions_per_runtime": (10, _count(1)),
     "session_idle_timeout_ms": (300_000, _time(1)),
     "worker_node_id": (None, _optional(_text)),
     "worker_tag_filter": ("default_only", _filter),

@@ -87,6 +87,13 @@ def _close(handle: int, pid: int, force: bool) -> None:
         library().call(Op.CLOSE_PROVIDER, handle, {"force": force})
 
 
+def told(value: object) -> str:
+    """What was given where a provider was wanted."""
+    if isinstance(value, type):
+        return f"the class {value.__name__} itself (a type)"
+    return type(value).__name__
+
+
 class SqliteProvider(Provider):
     """Stores instances in a SQLite database, for one or several processes of one machine."""
 

@@ -21,7 +21,7 @@ from duroxide._lanes import Lanes
 from duroxide._library import at_exit, library, loaded
 from duroxide._logging import Log
 from duroxide._options import RuntimeOptions
-from duroxide._providers import Provider
+from duroxide._providers import Provider, told
 from duroxide._results import MetricsSnapshot
 
 __all__ = ["Runtime"]
@@ -66,8 +66,9 @@ class Runtime:
 
     def __init__(self, provider: Provider, options: Optional[RuntimeOptions] = None) -> None:
         if not isinstance(provider, Provider):
-            given = provider.__name__ if isinstance(provider, type) else type(provider).__name__
-            raise TypeError(f"Runtime takes a provider, e.g. SqliteProvider.open(path), got {given}")
+            raise TypeError(
+                f"Runtime takes a provider, e.g. SqliteProvider.open(path), got {told(provider)}"
+            )
         if options is not None and not isinstance(options, RuntimeOptions):
             raise TypeError(
                 f"options must be RuntimeOptions(...), got {type(options).__name__}"

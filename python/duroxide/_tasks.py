@@ -22,13 +22,13 @@ _getframe = sys._getframe
 TYPE_NAMES = (
     "activity",
     "timer",
-    "wait_event",
-    "dequeue_event",
-    "sub_orchestration",
-    "start_orchestration",
-    "new_guid",
-    "utc_now",
-    "continue_as_new",
+    "waitEvent",
+    "dequeueEvent",
+    "subOrchestration",
+    "orchestration",
+    "newGuid",
+    "utcNow",
+    "continueAsNew",
     "all",
     "race",
 )
@@ -43,7 +43,19 @@ class ScheduledTask(Generic[T]):
     Tasks can be read like dictionaries: ``task["type"]``, ``task["name"]``, ``task.get("session_id")``.
     """
 
-    __slots__ = ("_code", "_convert", "_ctx", "_extras", "_input", "_kind", "_line", "_members", "_name", "_used")
+    __slots__ = (
+        "_code",
+        "_convert",
+        "_converts",
+        "_ctx",
+        "_extras",
+        "_input",
+        "_kind",
+        "_line",
+        "_members",
+        "_name",
+        "_used",
+    )
 
     def __init__(
         self,
@@ -64,6 +76,9 @@ class ScheduledTask(Generic[T]):
         self._extras = extras
         self._members = members
         self._convert = convert
+        self._converts = convert is not None or (
+            members is not None and any(isinstance(m, ScheduledTask) and m._converts for m in members)
+        )
         self._code: CodeType = frame.f_code
         self._line: int = frame.f_lineno
         self._used = False
@@ -98,7 +113,8 @@ class ScheduledTask(Generic[T]):
         return self
 
     def __iter__(self) -> Generator[Any, Any, T]:
-        return (yield self)
+        result: T = yield self
+        return result
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that this task has, as a new dictionary."""
