@@ -261,6 +261,16 @@ const maxDelayMS = 1 << 53
 
 func dueTime(now, delayMS int64) int64 { return now + min(max(delayMS, 0), maxDelayMS) }
 
+// childID is the id of a child that was given none. Schedule ids start again with each execution, so a later one is part
+// of the id: an instance that starts a child and continues as new again and again never meets its own earlier child.
+func (x *Execution) childID() string {
+	id := strconv.FormatInt(x.cursor+1, 10)
+	if x.identity.Execution > 1 {
+		id = strconv.FormatInt(x.identity.Execution, 10) + "_" + id
+	}
+	return x.identity.Instance + "::sub::" + id
+}
+
 func (x *Execution) startChild(n *node, t *Task, at string) {
 	n.kind = nodeChild
 	call := history.Event{
@@ -268,7 +278,12 @@ func (x *Execution) startChild(n *node, t *Task, at string) {
 		Instance: t.Instance, InstanceGiven: t.InstanceGiven, At: at,
 	}
 	if !t.InstanceGiven {
-		call.Instance = x.identity.Instance + "::sub::" + strconv.FormatInt(x.cursor+1, 10)
+		call.Instance = x.childID()
+		if len(call.Instance) > MaxNamedIDBytes {
+			n.kind = nodeInstant
+			n.fail(&history.Failure{Kind: history.OrchestrationError, Message: textChildIDTooLong})
+			return
+		}
 	}
 	e, appended := x.record(&call)
 	if e == nil {

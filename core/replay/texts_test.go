@@ -13,6 +13,7 @@ func TestTextsThatCodeSeesAreFrozen(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{(&history.Failure{Kind: history.ActivityTimeout, Message: textActivityTimedOut}).Text(), "timeout: activity timed out"},
 		{textEmptyRace, "race needs at least one task"},
+		{textChildIDTooLong, "the generated id of the child exceeds the limit of 2048 bytes: give the child an id of its own"},
 		{(&history.Failure{Kind: history.Cancelled, Message: reasonParentCanceled}).Text(), "canceled: parent canceled"},
 		{(&history.Failure{Kind: history.Cancelled, Message: reasonParentDropped}).Text(), "canceled: parent dropped sub-orchestration future"},
 		{(&history.Failure{Kind: history.Cancelled}).Text(), "canceled: "},

@@ -17,6 +17,7 @@ const EngineVersion = "1.0.0"
 const (
 	textActivityTimedOut = "activity timed out"
 	textEmptyRace        = "race needs at least one task"
+	textChildIDTooLong   = "the generated id of the child exceeds the limit of 2048 bytes: give the child an id of its own"
 )
 
 // Why messages are dropped, for the log.
