@@ -62,7 +62,7 @@ class Recorder(logging.Handler):
 
     def messages(self, target: str = "duroxide", level: int = logging.NOTSET) -> list[str]:
         with self.arrived:
-            return [r.getMessage() for r in self.records if r.name.startswith(target) and r.levelno >= level]
+            return [self.text(r) for r in self.records if r.name.startswith(target) and r.levelno >= level]
 
     def wait_for(self, text: str, target: str = "duroxide", seconds: float = WAIT_MS / 1000) -> str:
         """The first message that holds `text`."""

@@ -36,11 +36,11 @@ def test_ctrl_c_ends_a_wait(call: str) -> None:
         provider = SqliteProvider.in_memory()
         client = Client(provider)
         runtime = Runtime(provider)
-        release = threading.Event()
+        begun, release = threading.Event(), threading.Event()
 
         @runtime.register_activity("Hold")
         def hold(ctx, input):
-            print("ready", flush=True)
+            begun.set()
             release.wait(30)
 
         @runtime.register_orchestration("W")
@@ -49,6 +49,8 @@ def test_ctrl_c_ends_a_wait(call: str) -> None:
 
         runtime.start()
         client.start_orchestration("i", "W")
+        assert begun.wait(20)
+        print("ready", flush=True)
         try:
             {call}
         except KeyboardInterrupt:
