@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duroxide/duroxide/core/check"
 	"github.com/duroxide/duroxide/core/client"
 	"github.com/duroxide/duroxide/core/engine"
 	"github.com/duroxide/duroxide/core/replay"
@@ -36,6 +37,13 @@ func newWorld(t testing.TB, s store.Store, p *simtest.Program) *world {
 		w.client.Close()
 		if !t.Failed() && p != nil {
 			simtest.VerifyAll(t, s, p)
+			violations, err := check.Run(ctx, s)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, v := range violations {
+				t.Errorf("%+v", v)
+			}
 		}
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)
