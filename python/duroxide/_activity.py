@@ -160,9 +160,7 @@ class Activities:
         if any(asyncio.iscoroutinefunction(f) for f in self._functions.values()):
             loop = asyncio.new_event_loop()
             self._loop = loop
-            self._thread = threading.Thread(
-                target=_run_loop, args=(loop,), name="duroxide-async", daemon=True
-            )
+            self._thread = threading.Thread(target=_run_loop, args=(loop,), name="duroxide-async", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import get_ident
 from typing import Any, Callable, Optional, Union
 
@@ -52,9 +52,9 @@ class Client:
     Methods may be called from any thread. They wait without the GIL, and on the main thread Ctrl-C ends them. In an
     orchestration function they raise RuntimeStateError: what they give is different in every replay.
 
-    Times are milliseconds (int) or timedeltas. Ids and names are non-empty str without NUL, at most 1,024 bytes in UTF-8
-    where an instance is created and 2,048 where one is named; anything else raises InvalidArgument. Trouble with the
-    storage raises ProviderError.
+    Times are milliseconds (int) or timedeltas. Ids and names are non-empty str without NUL, at most 1,024 bytes in
+    UTF-8 where an instance is created and 2,048 where one is named; anything else raises InvalidArgument. Trouble
+    with the storage raises ProviderError.
 
     Args:
         provider: an open provider.
@@ -65,9 +65,7 @@ class Client:
 
     def __init__(self, provider: Provider) -> None:
         if not isinstance(provider, Provider):
-            raise TypeError(
-                f"Client takes a provider, e.g. SqliteProvider.open(path), got {told(provider)}"
-            )
+            raise TypeError(f"Client takes a provider, e.g. SqliteProvider.open(path), got {told(provider)}")
         self._provider = provider
         self._handle = provider._handle
 
@@ -176,9 +174,7 @@ class Client:
             "d": milliseconds(delay_ms, "delay_ms"),
         }
         if not isinstance(if_exists, str) or if_exists not in _IF_EXISTS:
-            raise InvalidArgument(
-                f"Invalid input: if_exists must be one of {', '.join(_IF_EXISTS)}, got {if_exists!r}"
-            )
+            raise InvalidArgument(f"Invalid input: if_exists must be one of {', '.join(_IF_EXISTS)}, got {if_exists!r}")
         head["x"] = _IF_EXISTS[if_exists]
         self._call(Op.START, head, payload)
 
@@ -212,9 +208,7 @@ class Client:
         if reason is None:
             reason = ""
         elif not isinstance(reason, str):
-            raise InvalidArgument(
-                f"Invalid input: reason must be a str, got {type(reason).__name__}"
-            )
+            raise InvalidArgument(f"Invalid input: reason must be a str, got {type(reason).__name__}")
         elif "\0" in reason:
             raise InvalidArgument("Invalid input: reason must not contain NUL")
         body = reason.encode("utf-8", "backslashreplace")
@@ -240,9 +234,7 @@ class Client:
         head = {"i": _known(instance_id), "t": _timeout(timeout_ms)}
         return _result(*self._call(Op.WAIT_END, head))
 
-    def wait_for_orchestration_typed(
-        self, instance_id: str, timeout_ms: Optional[Milliseconds] = 30000
-    ) -> Any:
+    def wait_for_orchestration_typed(self, instance_id: str, timeout_ms: Optional[Milliseconds] = 30000) -> Any:
         """Wait for the output itself.
 
         Raises:
@@ -293,9 +285,7 @@ class Client:
         text = self.get_kv_value(instance_id, key)
         return None if text is None else decode(text)
 
-    def wait_for_kv_value(
-        self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000
-    ) -> str:
+    def wait_for_kv_value(self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000) -> str:
         """Wait until a key has a value.
 
         Raises:
@@ -305,9 +295,7 @@ class Client:
         _, body = self._call(Op.WAIT_KV, head)
         return body.decode()
 
-    def wait_for_kv_value_typed(
-        self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000
-    ) -> Any:
+    def wait_for_kv_value_typed(self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000) -> Any:
         """wait_for_kv_value, decoded when it is JSON."""
         return decode(self.wait_for_kv_value(instance_id, key, timeout_ms))
 
@@ -354,9 +342,7 @@ class Client:
             cursor: ``next_cursor`` of the page before.
         """
         if status is not None and status not in ("Running", "Completed", "Failed"):
-            raise InvalidArgument(
-                f"Invalid input: status must be Running, Completed or Failed, got {status!r}"
-            )
+            raise InvalidArgument(f"Invalid input: status must be Running, Completed or Failed, got {status!r}")
         if order not in ("newest", "oldest"):
             raise InvalidArgument(f"Invalid input: order must be newest or oldest, got {order!r}")
         head = {
@@ -405,9 +391,7 @@ class Client:
         for execution in self._executions(instance_id):
             if execution.execution_id == number:
                 return execution
-        raise InstanceNotFound(
-            f"get_execution_info: Execution {number} not found for instance {instance_id}"
-        )
+        raise InstanceNotFound(f"get_execution_info: Execution {number} not found for instance {instance_id}")
 
     def list_executions(self, instance_id: str) -> list[int]:
         """The executions of an instance, ascending; none for an unknown id."""
@@ -477,9 +461,7 @@ class Client:
         answer, _ = self._call(Op.DELETE_BULK, _filter(filter))
         return DeleteInstanceResult(**answer)
 
-    def prune_executions(
-        self, instance_id: str, options: Optional[PruneOptions] = None
-    ) -> PruneResult:
+    def prune_executions(self, instance_id: str, options: Optional[PruneOptions] = None) -> PruneResult:
         """Delete old executions of an instance. The current one stays."""
         answer, _ = self._call(Op.PRUNE, {"i": _known(instance_id), **_prune(options)})
         return PruneResult(**answer)
@@ -538,14 +520,13 @@ def _filter(filter: Optional[InstanceFilter]) -> dict[str, Any]:
     if filter is None:
         return {}
     if not isinstance(filter, InstanceFilter):
-        raise InvalidArgument(
-            f"Invalid input: filter must be an InstanceFilter, got {type(filter).__name__}"
-        )
+        raise InvalidArgument(f"Invalid input: filter must be an InstanceFilter, got {type(filter).__name__}")
     head: dict[str, Any] = {}
     if filter.instance_ids is not None:
-        if isinstance(filter.instance_ids, str):
+        given: Any = filter.instance_ids
+        if isinstance(given, str) or not isinstance(given, Iterable):
             raise InvalidArgument("Invalid input: instance_ids must be a list of str")
-        head["instance_ids"] = [_known(i) for i in filter.instance_ids]
+        head["instance_ids"] = [_known(i) for i in given]
     if filter.completed_before is not None:
         head["completed_before"] = _number(filter.completed_before, "completed_before")
     if filter.limit is not None:
@@ -557,9 +538,7 @@ def _prune(options: Optional[PruneOptions]) -> dict[str, Any]:
     if options is None:
         return {}
     if not isinstance(options, PruneOptions):
-        raise InvalidArgument(
-            f"Invalid input: options must be PruneOptions, got {type(options).__name__}"
-        )
+        raise InvalidArgument(f"Invalid input: options must be PruneOptions, got {type(options).__name__}")
     head: dict[str, Any] = {}
     if options.keep_last is not None:
         head["keep_last"] = _number(options.keep_last, "keep_last", 0, 2**31 - 1)

@@ -69,7 +69,7 @@ def _build_encoder() -> Callable[[Any], str]:
 
 
 _dumps = _build_encoder()
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009 - the stubs do not know it
 
 
 def _told(argument: str, name: object) -> str:
@@ -97,9 +97,7 @@ def encode(value: object, argument: str, name: object = None) -> bytes:
     except UnicodeEncodeError:
         return json.dumps(value).encode()  # lone surrogates: only as \u escapes
     except RecursionError:
-        raise ValueError(
-            f"{_told(argument, name)} contains itself or is nested too deeply for JSON"
-        ) from None
+        raise ValueError(f"{_told(argument, name)} contains itself or is nested too deeply for JSON") from None
     except TypeError as e:
         raise TypeError(f"{_told(argument, name)} is not JSON: {e}") from None
     except ValueError as e:
@@ -155,9 +153,7 @@ def identifier(value: object, what: str, limit: int = MAX_CREATED_ID_BYTES) -> s
     except UnicodeEncodeError:
         raise InvalidArgument(f"Invalid input: {what} contains a lone surrogate") from None
     if size > limit:
-        raise InvalidArgument(
-            f"Invalid input: {what} has {size} bytes in UTF-8, the limit is {limit}"
-        )
+        raise InvalidArgument(f"Invalid input: {what} has {size} bytes in UTF-8, the limit is {limit}")
     return value
 
 
@@ -182,9 +178,7 @@ def milliseconds(value: object, what: str) -> int:
             raise ValueError(f"{what} must be whole milliseconds, got {value}")
         ms = int(value)
     else:
-        raise TypeError(
-            f"{what} must be milliseconds (int) or a timedelta, got {type(value).__name__}"
-        )
+        raise TypeError(f"{what} must be milliseconds (int) or a timedelta, got {type(value).__name__}")
     if ms < 0:
         raise ValueError(f"{what} must not be negative, got {ms} ms")
     if ms > _MAX_MS:
@@ -208,9 +202,7 @@ def semver(value: object, what: str = "version") -> str:
     """
     text = identifier(value, what, 256)
     if _SEMVER.fullmatch(text) is None:
-        raise InvalidArgument(
-            f"Invalid input: {what} must be a semantic version such as 1.0.1, got '{text}'"
-        )
+        raise InvalidArgument(f"Invalid input: {what} must be a semantic version such as 1.0.1, got '{text}'")
     return text
 
 
@@ -224,9 +216,7 @@ def name_of(value: object, what: str) -> str:
     if callable(value):
         label = getattr(value, "__name__", type(value).__name__)
         raise InvalidArgument(f"Invalid input: {what}: function {label} is not registered")
-    raise InvalidArgument(
-        f"Invalid input: {what} must be a str or a registered function, got {type(value).__name__}"
-    )
+    raise InvalidArgument(f"Invalid input: {what} must be a str or a registered function, got {type(value).__name__}")
 
 
 class _Names:

@@ -76,11 +76,12 @@ class OrchestrationContext:
 
     Methods that give a task do nothing until the task is yielded. The others act at once.
 
-    A context made by hand, ``OrchestrationContext({"instance_id": "test-1"})``, has no engine behind it: its immediate
-    calls reach nobody, so that a generator can be stepped by hand in a unit test.
+    A context made by hand, ``OrchestrationContext({"instance_id": "test-1"})``, has no engine behind it: its
+    immediate calls reach nobody, so that a generator can be stepped by hand in a unit test.
 
     Args:
-        fields: ``instance_id``, ``execution_id``, ``orchestration_name``, ``orchestration_version``; each may be missing.
+        fields: ``instance_id``, ``execution_id``, ``orchestration_name``, ``orchestration_version``; each may be
+            missing.
     """
 
     __slots__ = (
@@ -112,9 +113,7 @@ class OrchestrationContext:
         self.execution_id: int = int(field("execution_id", "executionId", 1))
         self.orchestration_name: str = field("orchestration_name", "orchestrationName", "")
         self.orchestration_version: str = field("orchestration_version", "orchestrationVersion", "")
-        self.parent_instance_id: Optional[str] = field(
-            "parent_instance_id", "parentInstanceId", None
-        )
+        self.parent_instance_id: Optional[str] = field("parent_instance_id", "parentInstanceId", None)
         self._execution: Optional[Execution] = None
         self._made: list[ScheduledTask[Any]] = _NothingMade()
         self._calls: list[bytes] = []
@@ -170,9 +169,7 @@ class OrchestrationContext:
         if session_id is not None or timeout_ms is not None:
             extras = _activity_extras(session_id, timeout_ms)
         name_bytes = _name(name, "name of the activity")
-        payload = (
-            b"null" if input is None else encode(input, "input of schedule_activity", name)
-        )
+        payload = b"null" if input is None else encode(input, "input of schedule_activity", name)
         return ScheduledTask(self, 0, name_bytes, payload, extras)
 
     def schedule_activity_on_session(
@@ -184,9 +181,7 @@ class OrchestrationContext:
         """
         payload = encode(input, "input of schedule_activity_on_session", name)
         extras = _on_session(session_id)
-        return ScheduledTask(
-            self, _frames.T_ACTIVITY, _name(name, "name of the activity"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_ACTIVITY, _name(name, "name of the activity"), payload, extras)
 
     def schedule_activity_with_retry(
         self, name: Union[str, Callable[..., Any]], input: Any, retry: Mapping[str, Any]
@@ -197,9 +192,10 @@ class OrchestrationContext:
             name: name of the activity, or the registered function.
             input: anything JSON takes.
             retry: ``max_attempts`` (default 3), ``backoff`` or ``backoff_strategy`` (``"exponential"``, the default:
-                100 ms, doubled up to 30 s; ``"fixed"``: 1 s; ``"linear"``: 100 ms per attempt up to 30 s; ``"none"``),
-                ``timeout_ms`` of each attempt, ``total_timeout_ms`` of all, ``initial_ms``, ``max_ms``, ``multiplier``,
-                ``jitter`` (share of a pause that is drawn, 0 to 1). camelCase spellings are taken too.
+                100 ms, doubled up to 30 s; ``"fixed"``: 1 s; ``"linear"``: 100 ms per attempt up to 30 s;
+                ``"none"``), ``timeout_ms`` of each attempt, ``total_timeout_ms`` of all, ``initial_ms``,
+                ``max_ms``, ``multiplier``, ``jitter`` (share of a pause that is drawn, 0 to 1). camelCase spellings
+                are taken too.
 
         Raises:
             ValueError: an unknown key or value, or ``max_attempts`` below 1 (at the call).
@@ -207,9 +203,7 @@ class OrchestrationContext:
         """
         payload = encode(input, "input of schedule_activity_with_retry", name)
         extras = Extras(retry=retry_policy(retry))
-        return ScheduledTask(
-            self, _frames.T_ACTIVITY, _name(name, "name of the activity"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_ACTIVITY, _name(name, "name of the activity"), payload, extras)
 
     def schedule_activity_with_retry_on_session(
         self,
@@ -222,9 +216,7 @@ class OrchestrationContext:
         payload = encode(input, "input of schedule_activity_with_retry_on_session", name)
         extras = _on_session(session_id)
         extras.retry = retry_policy(retry)
-        return ScheduledTask(
-            self, _frames.T_ACTIVITY, _name(name, "name of the activity"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_ACTIVITY, _name(name, "name of the activity"), payload, extras)
 
     # Timers and messages
 
@@ -253,9 +245,7 @@ class OrchestrationContext:
 
     # Other orchestrations
 
-    def schedule_sub_orchestration(
-        self, name: Union[str, Callable[..., Any]], input: Any = None
-    ) -> ScheduledTask[Any]:
+    def schedule_sub_orchestration(self, name: Union[str, Callable[..., Any]], input: Any = None) -> ScheduledTask[Any]:
         """Run a child and wait for it. Yields back its output.
 
         Raises:
@@ -263,9 +253,7 @@ class OrchestrationContext:
             Cancelled: the child was cancelled (at the yield).
         """
         payload = encode(input, "input of schedule_sub_orchestration", name)
-        return ScheduledTask(
-            self, _frames.T_CHILD, _name(name, "name of the orchestration"), payload
-        )
+        return ScheduledTask(self, _frames.T_CHILD, _name(name, "name of the orchestration"), payload)
 
     def schedule_sub_orchestration_with_id(
         self, name: Union[str, Callable[..., Any]], instance_id: str, input: Any = None
@@ -273,9 +261,7 @@ class OrchestrationContext:
         """schedule_sub_orchestration under an id of your own. An id that is in use fails the call."""
         payload = encode(input, "input of schedule_sub_orchestration_with_id", name)
         extras = Extras(instance=identifier(instance_id, "instance_id"))
-        return ScheduledTask(
-            self, _frames.T_CHILD, _name(name, "name of the orchestration"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_CHILD, _name(name, "name of the orchestration"), payload, extras)
 
     def schedule_sub_orchestration_versioned(
         self,
@@ -286,9 +272,7 @@ class OrchestrationContext:
         """schedule_sub_orchestration of one version; None = the latest when the child starts."""
         payload = encode(input, "input of schedule_sub_orchestration_versioned", name)
         extras = Extras(version=None if version is None else semver(version))
-        return ScheduledTask(
-            self, _frames.T_CHILD, _name(name, "name of the orchestration"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_CHILD, _name(name, "name of the orchestration"), payload, extras)
 
     def schedule_sub_orchestration_versioned_with_id(
         self,
@@ -303,9 +287,7 @@ class OrchestrationContext:
             version=None if version is None else semver(version),
             instance=identifier(instance_id, "instance_id"),
         )
-        return ScheduledTask(
-            self, _frames.T_CHILD, _name(name, "name of the orchestration"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_CHILD, _name(name, "name of the orchestration"), payload, extras)
 
     def start_orchestration(
         self, name: Union[str, Callable[..., Any]], instance_id: str, input: Any = None
@@ -313,9 +295,7 @@ class OrchestrationContext:
         """Start an orchestration that goes its own way. Yields back None; an id in use starts nothing."""
         payload = encode(input, "input of start_orchestration", name)
         extras = Extras(instance=identifier(instance_id, "instance_id"))
-        return ScheduledTask(
-            self, _frames.T_DETACHED, _name(name, "name of the orchestration"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_DETACHED, _name(name, "name of the orchestration"), payload, extras)
 
     def start_orchestration_versioned(
         self,
@@ -330,9 +310,7 @@ class OrchestrationContext:
             version=None if version is None else semver(version),
             instance=identifier(instance_id, "instance_id"),
         )
-        return ScheduledTask(
-            self, _frames.T_DETACHED, _name(name, "name of the orchestration"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_DETACHED, _name(name, "name of the orchestration"), payload, extras)
 
     def continue_as_new(self, input: Any = None) -> ScheduledTask[NoReturn]:
         """End this execution and begin the next one with ``input`` and an empty history.
@@ -340,13 +318,9 @@ class OrchestrationContext:
         Custom status, KV values and queued messages are kept. Code behind the yield never runs. Not a member of
         all or race.
         """
-        return ScheduledTask(
-            self, _frames.T_CONTINUE_AS_NEW, b"", encode(input, "input of continue_as_new")
-        )
+        return ScheduledTask(self, _frames.T_CONTINUE_AS_NEW, b"", encode(input, "input of continue_as_new"))
 
-    def continue_as_new_versioned(
-        self, input: Any, version: Optional[str] = None
-    ) -> ScheduledTask[NoReturn]:
+    def continue_as_new_versioned(self, input: Any, version: Optional[str] = None) -> ScheduledTask[NoReturn]:
         """continue_as_new into one version; None = the latest."""
         extras = Extras(version=None if version is None else semver(version))
         payload = encode(input, "input of continue_as_new_versioned")
@@ -454,9 +428,7 @@ class OrchestrationContext:
         result_type: Any = None,
     ) -> ScheduledTask[Any]:
         """schedule_activity_with_retry_on_session; a str input is taken for JSON already."""
-        payload = encode_typed(
-            input, "input of schedule_activity_with_retry_on_session_typed", name
-        )
+        payload = encode_typed(input, "input of schedule_activity_with_retry_on_session_typed", name)
         extras = _on_session(session_id)
         extras.retry = retry_policy(retry)
         return ScheduledTask(
@@ -489,9 +461,7 @@ class OrchestrationContext:
         result_type: Any = None,
     ) -> ScheduledTask[Any]:
         """schedule_sub_orchestration_with_id; a str input is taken for JSON already."""
-        payload = encode_typed(
-            input, "input of schedule_sub_orchestration_with_id_typed", name
-        )
+        payload = encode_typed(input, "input of schedule_sub_orchestration_with_id_typed", name)
         return ScheduledTask(
             self,
             _frames.T_CHILD,
@@ -507,9 +477,7 @@ class OrchestrationContext:
         """start_orchestration; a str input is taken for JSON already."""
         payload = encode_typed(input, "input of start_orchestration_typed", name)
         extras = Extras(instance=identifier(instance_id, "instance_id"))
-        return ScheduledTask(
-            self, _frames.T_DETACHED, _name(name, "name of the orchestration"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_DETACHED, _name(name, "name of the orchestration"), payload, extras)
 
     def start_orchestration_versioned_typed(
         self,
@@ -524,15 +492,11 @@ class OrchestrationContext:
             version=None if version is None else semver(version),
             instance=identifier(instance_id, "instance_id"),
         )
-        return ScheduledTask(
-            self, _frames.T_DETACHED, _name(name, "name of the orchestration"), payload, extras
-        )
+        return ScheduledTask(self, _frames.T_DETACHED, _name(name, "name of the orchestration"), payload, extras)
 
     def wait_for_event_typed(self, name: str, result_type: Any = None) -> ScheduledTask[Any]:
         """wait_for_event whose data is made a ``result_type``."""
-        return ScheduledTask(
-            self, _frames.T_EVENT, _name(name, "name of the event"), convert=converter(result_type)
-        )
+        return ScheduledTask(self, _frames.T_EVENT, _name(name, "name of the event"), convert=converter(result_type))
 
     def dequeue_event_typed(self, queue_name: str, result_type: Any = None) -> ScheduledTask[Any]:
         """dequeue_event whose data is made a ``result_type``."""
@@ -563,9 +527,7 @@ class OrchestrationContext:
         text = text_of(status, "custom status")
         data = safe_encode(text)
         if len(data) > MAX_STATUS_BYTES:
-            raise InvalidArgument(
-                f"Custom status size ({len(data)} bytes) exceeds limit ({MAX_STATUS_BYTES} bytes)"
-            )
+            raise InvalidArgument(f"Custom status size ({len(data)} bytes) exceeds limit ({MAX_STATUS_BYTES} bytes)")
         if self._record(_frames.C_SET_STATUS, b"", data):
             self._status = data.decode()
 
@@ -591,13 +553,10 @@ class OrchestrationContext:
         data = safe_encode(text_of(value, "KV value"))
         if len(data) > MAX_KV_VALUE_BYTES:
             raise InvalidArgument(
-                f"KV value for key '{key}' ({len(data)} bytes) exceeds limit "
-                f"({MAX_KV_VALUE_BYTES} bytes)"
+                f"KV value for key '{key}' ({len(data)} bytes) exceeds limit ({MAX_KV_VALUE_BYTES} bytes)"
             )
         if key not in self._kv and len(self._kv) >= MAX_KV_KEYS:
-            raise InvalidArgument(
-                f"KV key count ({len(self._kv) + 1}) exceeds limit ({MAX_KV_KEYS})"
-            )
+            raise InvalidArgument(f"KV key count ({len(self._kv) + 1}) exceeds limit ({MAX_KV_KEYS})")
         if self._record(_frames.C_SET_KV, name, data):
             self._kv[key] = (data.decode(), self._now_ms)
 
@@ -708,15 +667,11 @@ class OrchestrationContext:
 
     def _kv_key(self, key: object) -> bytes:
         if not isinstance(key, str):
-            raise InvalidArgument(
-                f"Invalid input: KV key must be a str, got {type(key).__name__}"
-            )
+            raise InvalidArgument(f"Invalid input: KV key must be a str, got {type(key).__name__}")
         return identifier(key, "KV key", MAX_NAMED_ID_BYTES).encode() if key else b""
 
 
-def _activity_extras(
-    session_id: Optional[str], timeout_ms: Optional[Milliseconds]
-) -> Extras:
+def _activity_extras(session_id: Optional[str], timeout_ms: Optional[Milliseconds]) -> Extras:
     extras = Extras()
     if session_id is not None:
         extras.session = identifier(session_id, "session_id")
@@ -753,6 +708,4 @@ def _racers(tasks: tuple[Any, ...], call: str) -> list[Any]:
 
 
 def _unwrap(results: list[dict[str, Any]]) -> list[Any]:
-    return [r["ok"] if "ok" in r else r for r in results]
-
-
+    return [r.get("ok", r) for r in results]

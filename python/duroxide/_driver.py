@@ -1,8 +1,8 @@
 """Steps the generators of orchestrations.
 
 Python's side of a running execution: its context, its generators, the exceptions they raised. The engine decides what
-happens and when; here a generator is advanced to its next yield, and what it did on the way is put into a frame. Nothing
-here calls the engine, so it can be driven by hand in tests.
+happens and when; here a generator is advanced to its next yield, and what it did on the way is put into a frame.
+Nothing here calls the engine, so it can be driven by hand in tests.
 
 ::
 
@@ -202,14 +202,10 @@ class Execution:
                 "with `yield` where other code has `await`"
             )
         elif isinstance(result, ScheduledTask):
-            raise TypeError(
-                "the orchestration function returned a task: yield it, as in `return (yield task)`"
-            )
+            raise TypeError("the orchestration function returned a task: yield it, as in `return (yield task)`")
         return result
 
-    def _await(
-        self, branch: int, generator: _AnyGenerator, task: Any, wire: bytes
-    ) -> bytes:
+    def _await(self, branch: int, generator: _AnyGenerator, task: Any, wire: bytes) -> bytes:
         ctx = self._ctx
         _, at, head = of_yield(generator)
         made = ctx._made
@@ -231,7 +227,7 @@ class Execution:
         name = self._ctx.orchestration_name
         try:
             payload = encode(value, "result of " + (f"'{name}'" if branch == 0 else "a branch"))
-        except Exception as e:
+        except Exception:
             if isinstance(value, ScheduledTask):
                 e = TypeError(f"result of '{name}' is a task: yield it, as in `return (yield task)`")
             return self._failed(branch, e, YIELD_RAISE)
@@ -297,9 +293,7 @@ class Execution:
             self._next_branch += 1
         return b"".join(parts), None
 
-    def _collect(
-        self, task: Any, parts: list[bytes], fresh: list[_AnyGenerator], depth: int
-    ) -> Optional[str]:
+    def _collect(self, task: Any, parts: list[bytes], fresh: list[_AnyGenerator], depth: int) -> Optional[str]:
         if isinstance(task, ScheduledTask):
             if task._ctx is not self._ctx:
                 return _OTHER_CONTEXT
@@ -308,8 +302,7 @@ class Execution:
             if members is None:
                 if task._kind == T_CONTINUE_AS_NEW and depth:
                     return (
-                        "continue_as_new cannot be a member of all or race: it ends the whole execution; "
-                        "yield it alone"
+                        "continue_as_new cannot be a member of all or race: it ends the whole execution; yield it alone"
                     )
                 at = place(task._code, task._line)[1] if depth else None
                 parts.append(leaf(task._kind, task._name, task._input, task._extras, at))
@@ -385,9 +378,7 @@ class Execution:
                 stepping[thread] = before
 
 
-_OTHER_CONTEXT = (
-    "this task was made by the context of another orchestration; make it with the ctx of this one"
-)
+_OTHER_CONTEXT = "this task was made by the context of another orchestration; make it with the ctx of this one"
 
 
 def _is_fresh(generator: Any) -> bool:
@@ -420,10 +411,7 @@ def _convert(task: ScheduledTask[Any], value: Any) -> Any:
 def _explain(task: Any, what: str) -> str:
     """Why something is not a task, and the usual slip behind it."""
     if task is None:
-        return (
-            f"{what} is None, not a task: yield what a method of ctx gives, "
-            "as in `yield ctx.schedule_activity(...)`"
-        )
+        return f"{what} is None, not a task: yield what a method of ctx gives, as in `yield ctx.schedule_activity(...)`"
     if isinstance(task, (list, tuple)):
         return (
             f"{what} is a {type(task).__name__}, not a task: "
@@ -431,8 +419,7 @@ def _explain(task: Any, what: str) -> str:
         )
     if inspect.isgeneratorfunction(task):
         return (
-            f"{what} is the generator function {task.__name__}, not a task: call it, "
-            f"as in `yield {task.__name__}(ctx)`"
+            f"{what} is the generator function {task.__name__}, not a task: call it, as in `yield {task.__name__}(ctx)`"
         )
     if inspect.iscoroutine(task) or inspect.iscoroutinefunction(task):
         if inspect.iscoroutine(task):
@@ -452,5 +439,3 @@ def _explain(task: Any, what: str) -> str:
         f"{what} is a {type(task).__name__}, not a task: yield what a method of ctx gives, "
         "as in `yield ctx.schedule_activity(...)`; was a `ctx.` forgotten?"
     )
-
-

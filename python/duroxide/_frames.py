@@ -154,9 +154,7 @@ class Extras:
         self.retry = retry
 
 
-def leaf(
-    kind: int, name: bytes, payload: bytes, extras: Optional[Extras], at: Optional[bytes]
-) -> bytes:
+def leaf(kind: int, name: bytes, payload: bytes, extras: Optional[Extras], at: Optional[bytes]) -> bytes:
     """The frame of a leaf task."""
     if extras is None and at is None:
         return _pack_leaf(kind, 0, len(name)) + name + pack_u32(len(payload)) + payload
@@ -268,9 +266,7 @@ def read_begin(data: bytes, pos: int) -> Begin:
         (updated,) = _I64.unpack_from(data, pos)
         pos += 8
         kv[key] = (value, updated)
-    return Begin(
-        execution, status_version, instance, life, name, version, payload, status, parent, kv
-    )
+    return Begin(execution, status_version, instance, life, name, version, payload, status, parent, kv)
 
 
 def read_failure(data: bytes, pos: int) -> tuple[str, str, str, str, str, str, int]:

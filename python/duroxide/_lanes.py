@@ -1,8 +1,8 @@
 """The threads that a runtime lends to the engine.
 
-A lane calls into the library once and stays there, without the GIL, until it ends; the engine calls it back on that same
-thread with one frame at a time. A supervisor thread makes lanes when the engine asks for them, so that every thread that
-runs Python code was made by Python.
+A lane calls into the library once and stays there, without the GIL, until it ends; the engine calls it back on that
+same thread with one frame at a time. A supervisor thread makes lanes when the engine asks for them, so that every
+thread that runs Python code was made by Python.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ class Lanes:
         self._log = log
         self._executions: dict[int, Execution] = {}
         self._threads: list[threading.Thread] = []
-        self._supervisor = threading.Thread(
-            target=self._supervise, name="duroxide-supervisor", daemon=True
-        )
+        self._supervisor = threading.Thread(target=self._supervise, name="duroxide-supervisor", daemon=True)
 
     def start(self) -> None:
         self._supervisor.start()
@@ -76,9 +74,7 @@ class Lanes:
             (lane, kind), _ = self._library.call(Op.SUPERVISE, self._handle)
             if kind == _frames.LANE_END:
                 return
-            thread = threading.Thread(
-                target=self._run, args=(lane, kind), name=f"duroxide-lane-{lane}", daemon=True
-            )
+            thread = threading.Thread(target=self._run, args=(lane, kind), name=f"duroxide-lane-{lane}", daemon=True)
             self._threads = [t for t in self._threads if t.is_alive()]
             self._threads.append(thread)
             try:
@@ -159,8 +155,6 @@ def same_payload(recorded: str, asked: str) -> bool:
     import json
 
     try:
-        return json.dumps(decode(recorded), sort_keys=True) == json.dumps(
-            decode(asked), sort_keys=True
-        )
+        return json.dumps(decode(recorded), sort_keys=True) == json.dumps(decode(asked), sort_keys=True)
     except (TypeError, ValueError, RecursionError):
         return False

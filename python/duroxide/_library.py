@@ -55,6 +55,11 @@ class _Buffer(threading.local):
         self.size = size
 
 
+def _ticket(data: Any) -> int:
+    """The ticket that a buffer begins with."""
+    return int.from_bytes(ctypes.string_at(data, 8), "little")
+
+
 class _Signals:
     """Pipes for pending calls. A signal handler may call again while its thread polls, so there can be several."""
 
@@ -122,9 +127,7 @@ class Library:
         self._signals = _Signals()
         self._main = threading.main_thread().ident
 
-    def call(
-        self, op: int, handle: int = 0, head: Any = None, body: bytes = b""
-    ) -> tuple[Any, bytes]:
+    def call(self, op: int, handle: int = 0, head: Any = None, body: bytes = b"") -> tuple[Any, bytes]:
         """Run an operation.
 
         Args:
@@ -142,18 +145,14 @@ class Library:
         header = b"" if head is None else json.dumps(head).encode()
         buffer = self._buffer
         if get_ident() != self._main:
-            outcome = self._call(
-                op, handle, _BLOCK, header, len(header), body, len(body), buffer.data, buffer.size
-            )
+            outcome = self._call(op, handle, _BLOCK, header, len(header), body, len(body), buffer.data, buffer.size)
             return self._answer(outcome)
         pipe = self._signals.take()
         try:
             fd = pipe[1] if _CAN_POLL else _PATIENCE
-            outcome = self._call(
-                op, handle, fd, header, len(header), body, len(body), buffer.data, buffer.size
-            )
+            outcome = self._call(op, handle, fd, header, len(header), body, len(body), buffer.data, buffer.size)
             if outcome & 3 == PENDING:
-                outcome = self._wait(int.from_bytes(buffer.data[:8], "little"), pipe[0])
+                outcome = self._wait(_ticket(buffer.data), pipe[0])
         finally:
             self._signals.give_back(pipe)
         return self._answer(outcome)
@@ -184,7 +183,7 @@ class Library:
     def _answer(self, outcome: int) -> tuple[Any, bytes]:
         buffer = self._buffer
         if outcome & 3 == FETCH:
-            ticket = int.from_bytes(buffer.data[:8], "little")
+            ticket = _ticket(buffer.data)
             size = outcome >> 2
             buffer.resize(1 << (size - 1).bit_length())
             outcome = self._fetch(ticket, buffer.data, buffer.size)
@@ -291,7 +290,7 @@ def _at_exit() -> None:
     for thing in sorted(_exit_hooks, key=lambda t: int(t._exit_order)):
         try:
             thing._exit()
-        except Exception:  # noqa: PERF203 - one that fails keeps no other from ending
+        except Exception:
             pass
 
 

@@ -1,10 +1,11 @@
 """Where log records go: to Python's logging when it is configured, else to stderr.
 
 Loggers: ``duroxide.orchestration`` (traces of orchestrations), ``duroxide.activity`` (traces of activities),
-``duroxide.engine`` (the engine itself). A record carries its fields (``instance_id``, ``activity_name``, …) as attributes.
+``duroxide.engine`` (the engine itself). A record carries its fields (``instance_id``, ``activity_name``, …) as
+attributes.
 
-On stderr a filter decides: ``RUST_LOG``, else ``DUROXIDE_LOG``, else the option ``log_level``. With Python's logging its own
-levels decide, and the filter too when one of the variables is set.
+On stderr a filter decides: ``RUST_LOG``, else ``DUROXIDE_LOG``, else the option ``log_level``. With Python's
+logging its own levels decide, and the filter too when one of the variables is set.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ Filter = dict[str, int]
 def parse_filter(text: str) -> Filter:
     """Parse a filter: parts with commas between, each a level or ``target=level``; unnamed targets log nothing.
 
-    Targets are written with ``::`` or ``.`` and stand for everything below them; parts for other software are ignored.
+    Targets are written with ``::`` or ``.`` and stand for everything below them; parts for other software are
+    ignored.
 
     Raises:
         ConfigurationError: an unknown level.
@@ -44,7 +46,7 @@ def parse_filter(text: str) -> Filter:
     default: Optional[int] = None
     named: list[tuple[str, int]] = []
     for part in text.split(","):
-        part = part.strip()
+        part = part.strip()  # noqa: PLW2901
         if not part:
             continue
         target, equals, level = part.rpartition("=")
@@ -103,9 +105,7 @@ _file_lock = threading.Lock()
 _started = False
 
 
-def init_tracing(
-    log_file: str, log_level: Optional[str] = None, log_format: Optional[str] = None
-) -> None:
+def init_tracing(log_file: str, log_level: Optional[str] = None, log_format: Optional[str] = None) -> None:
     """Write log records to a file instead of stderr, for the rest of the process. Before the first start.
 
     Args:
@@ -124,9 +124,7 @@ def init_tracing(
         parse_filter(log_level)
     form = "compact" if log_format is None else log_format.lower()
     if form not in LOG_FORMATS:
-        raise ConfigurationError(
-            f"log_format must be one of {', '.join(LOG_FORMATS)}, got {log_format!r}"
-        )
+        raise ConfigurationError(f"log_format must be one of {', '.join(LOG_FORMATS)}, got {log_format!r}")
     with _file_lock:
         if _file is not None:
             raise RuntimeError("Failed to init tracing: it has been initialised already")
@@ -149,9 +147,7 @@ class Log:
         service: fields that every record carries.
     """
 
-    def __init__(
-        self, library: Library, handle: int, level: str, form: str, service: dict[str, str]
-    ) -> None:
+    def __init__(self, library: Library, handle: int, level: str, form: str, service: dict[str, str]) -> None:
         self._library = library
         self._handle = handle
         self._service = service
@@ -176,9 +172,7 @@ class Log:
         """Queue a record behind those of the engine. Never blocks, never raises."""
         try:
             head = {"level": level, "target": target, "fields": fields}
-            self._library.call(
-                Op.LOG, self._handle, head, message.encode("utf-8", "backslashreplace")
-            )
+            self._library.call(Op.LOG, self._handle, head, message.encode("utf-8", "backslashreplace"))
         except Exception:
             pass  # the runtime has ended
 
@@ -258,9 +252,7 @@ def _to_stream(logger: logging.Logger) -> bool:
 _TAKEN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
-def _python_record(
-    record: dict[str, Any], target: str, level: int, fields: dict[str, str]
-) -> logging.LogRecord:
+def _python_record(record: dict[str, Any], target: str, level: int, fields: dict[str, str]) -> logging.LogRecord:
     made = logging.LogRecord(target, level, "", 0, record["message"], None, None)
     made.created = record["time"] / 1000
     made.msecs = record["time"] % 1000

@@ -34,9 +34,7 @@ def _tags(tags: Iterable[str], call: str) -> list[str]:
     if not checked:
         raise ConfigurationError(f"TagFilter.{call} requires at least one tag")
     if len(checked) > MAX_WORKER_TAGS:
-        raise ConfigurationError(
-            f"Worker can subscribe to at most {MAX_WORKER_TAGS} tags, got {len(checked)}"
-        )
+        raise ConfigurationError(f"Worker can subscribe to at most {MAX_WORKER_TAGS} tags, got {len(checked)}")
     return checked
 
 
@@ -77,9 +75,7 @@ def _tag_filter(text: object) -> dict[str, Any]:
         "none": {"untagged": False, "any_tag": False, "tags": []},
     }
     if not isinstance(text, str):
-        raise ConfigurationError(
-            f"worker_tag_filter must be a str or made by TagFilter, got {type(text).__name__}"
-        )
+        raise ConfigurationError(f"worker_tag_filter must be a str or made by TagFilter, got {type(text).__name__}")
     if text in plain:
         return plain[text]
     try:
@@ -175,9 +171,7 @@ def _filter(value: object, name: str) -> str:
 def _nondeterminism(value: object, name: str) -> str:
     checked: str = _one_of(("fail", "block"))(value, name)
     if checked == "block":
-        raise ConfigurationError(
-            f"{name}='block' is not supported by this version; instances fail ('fail')"
-        )
+        raise ConfigurationError(f"{name}='block' is not supported by this version; instances fail ('fail')")
     return checked
 
 
@@ -259,11 +253,7 @@ class RuntimeOptions:
         return hash(tuple(self.to_dict().values()))
 
     def __repr__(self) -> str:
-        changed = (
-            f"{name}={value!r}"
-            for name, value in self.to_dict().items()
-            if value != _OPTIONS[name][0]
-        )
+        changed = (f"{name}={value!r}" for name, value in self.to_dict().items() if value != _OPTIONS[name][0])
         return f"RuntimeOptions({', '.join(changed)})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -331,4 +321,3 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "activity_timeout_ms": (None, _optional(_time(1))),
     "verify_replay": (None, _optional(_share)),
 }
-

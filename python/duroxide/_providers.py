@@ -23,11 +23,11 @@ class Provider:
     _handle: int
     _described: str
     _pid: int
+    _closed: bool
+    _finalizer: weakref.finalize[Any, Any]
 
     def __init__(self) -> None:
-        raise TypeError(
-            f"{type(self).__name__} is made by its class methods, e.g. SqliteProvider.open(path)"
-        )
+        raise TypeError(f"{type(self).__name__} is made by its class methods, e.g. SqliteProvider.open(path)")
 
     @classmethod
     def _open(cls, op: int, head: dict[str, Any]) -> Any:

@@ -64,16 +64,12 @@ def retry_policy(policy: Mapping[str, Any]) -> Retry:
 
     attempts = given.get("max_attempts", 3)
     if isinstance(attempts, bool) or not isinstance(attempts, int):
-        raise ValueError(
-            f"retry policy: max_attempts must be an int, got {type(attempts).__name__}"
-        )
+        raise ValueError(f"retry policy: max_attempts must be an int, got {type(attempts).__name__}")
     if attempts < 1:
         raise ValueError("retry policy: max_attempts must be at least 1")
     backoff = given.get("backoff", "exponential")
     if not isinstance(backoff, str) or backoff not in BACKOFFS:
-        raise ValueError(
-            f"retry policy: backoff must be one of {', '.join(sorted(BACKOFFS))}, got {backoff!r}"
-        )
+        raise ValueError(f"retry policy: backoff must be one of {', '.join(sorted(BACKOFFS))}, got {backoff!r}")
 
     def time(key: str, default: int = 0) -> int:
         value = given.get(key)

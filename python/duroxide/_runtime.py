@@ -50,8 +50,8 @@ class Runtime:
         ...
         runtime.shutdown()
 
-    or ``with Runtime(provider) as runtime:`` with everything registered before. A runtime that is not shut down is drained
-    for at most 0.8 s when the process ends; what is unfinished then goes on elsewhere or at the next start.
+    or ``with Runtime(provider) as runtime:`` with everything registered before. A runtime that is not shut down is
+    drained for at most 0.8 s when the process ends; what is unfinished then goes on elsewhere or at the next start.
 
     Args:
         provider: an open provider.
@@ -66,13 +66,9 @@ class Runtime:
 
     def __init__(self, provider: Provider, options: Optional[RuntimeOptions] = None) -> None:
         if not isinstance(provider, Provider):
-            raise TypeError(
-                f"Runtime takes a provider, e.g. SqliteProvider.open(path), got {told(provider)}"
-            )
+            raise TypeError(f"Runtime takes a provider, e.g. SqliteProvider.open(path), got {told(provider)}")
         if options is not None and not isinstance(options, RuntimeOptions):
-            raise TypeError(
-                f"options must be RuntimeOptions(...), got {type(options).__name__}"
-            )
+            raise TypeError(f"options must be RuntimeOptions(...), got {type(options).__name__}")
         self._provider = provider
         self._options = options or RuntimeOptions()
         self._pid = os.getpid()
@@ -88,14 +84,10 @@ class Runtime:
         service = {"service_name": self._options.service_name}
         if self._options.service_version is not None:
             service["service_version"] = self._options.service_version
-        self._log = Log(
-            self._library, self._handle, self._options.log_level, self._options.log_format, service
-        )
+        self._log = Log(self._library, self._handle, self._options.log_level, self._options.log_format, service)
         client = Client(provider)
         self._activities = Activities(lambda: client, self._log.put)
-        self._lanes = Lanes(
-            self._library, self._handle, self._orchestrations, self._activities, self._warn
-        )
+        self._lanes = Lanes(self._library, self._handle, self._orchestrations, self._activities, self._warn)
         self._finalizer = weakref.finalize(self, _release, self._handle, self._pid)
         self._finalizer.atexit = False
         at_exit(self)
@@ -114,8 +106,8 @@ class Runtime:
     def register_activity(self, name: Any, fn: Any = None) -> Any:
         """Register an activity: ``fn(ctx, input)``, plain or ``async def``.
 
-        Called with a function, as a decorator with a name, or as a bare decorator (the name is then ``__name__``). Gives the
-        function back unchanged.
+        Called with a function, as a decorator with a name, or as a bare decorator (the name is then ``__name__``).
+        Gives the function back unchanged.
 
         Raises:
             RegistrationError: bad or reserved name, duplicate, not callable, async generator, after start().
@@ -184,9 +176,7 @@ class Runtime:
         if not callable(fn):
             raise RegistrationError(f"'{name}' is not callable: got {type(fn).__name__}")
         if self._state != "new":
-            raise RegistrationError(
-                f"'{name}' cannot be registered after start(): register everything before it"
-            )
+            raise RegistrationError(f"'{name}' cannot be registered after start(): register everything before it")
         try:
             return identifier(name, "name")
         except InvalidArgument as e:
@@ -209,9 +199,7 @@ class Runtime:
             )
         if not isinstance(version, str):
             raise RegistrationError(f"a version must be a str, got {type(version).__name__}")
-        self._library.call(
-            Op.REGISTER_ORCHESTRATION, self._handle, {"n": name, "v": version}
-        )
+        self._library.call(Op.REGISTER_ORCHESTRATION, self._handle, {"n": name, "v": version})
         self._orchestrations[(name, version)] = fn
         remember_name(fn, name)
 
@@ -242,9 +230,7 @@ class Runtime:
             self._lanes.start()
         ineffective = self._options._ineffective()
         if ineffective:
-            self._log.put(
-                "duroxide.engine", "info", f"options without effect: {', '.join(ineffective)}", {}
-            )
+            self._log.put("duroxide.engine", "info", f"options without effect: {', '.join(ineffective)}", {})
         return self
 
     def shutdown(self, timeout_ms: Optional[Milliseconds] = None) -> bool:
@@ -259,9 +245,7 @@ class Runtime:
         Raises:
             RuntimeStateError: called by an activity or orchestration of this runtime.
         """
-        timeout = (
-            _DEFAULT_DRAIN_MS if timeout_ms is None else milliseconds(timeout_ms, "timeout_ms")
-        )
+        timeout = _DEFAULT_DRAIN_MS if timeout_ms is None else milliseconds(timeout_ms, "timeout_ms")
         return self._stop(timeout, _JOIN_SECONDS)
 
     def _stop(self, timeout_ms: int, join_seconds: float) -> bool:
@@ -341,8 +325,9 @@ class Runtime:
         """How it is doing.
 
         Returns:
-            ``lease_age_ms``, ``store_reachable``, ``stuck`` (lanes that stay in user code: instance, name, at, since_ms),
-            ``waiting`` (oldest waiting job of each activity and tag), ``blocked`` (ids of blocked instances).
+            ``lease_age_ms``, ``store_reachable``, ``stuck`` (lanes that stay in user code: instance, name, at,
+            since_ms), ``waiting`` (oldest waiting job of each activity and tag), ``blocked`` (ids of blocked
+            instances).
 
         Raises:
             RuntimeStateError: it is not started.
@@ -377,5 +362,3 @@ class Runtime:
 def _release(handle: int, pid: int) -> None:
     if pid == os.getpid() and loaded():
         library().call(Op.RELEASE_RUNTIME, handle)
-
-

@@ -76,7 +76,7 @@ class ScheduledTask(Generic[T]):
         self._extras = extras
         self._members = members
         self._convert = convert
-        self._converts = convert is not None or (
+        self._converts: bool = convert is not None or (
             members is not None and any(isinstance(m, ScheduledTask) and m._converts for m in members)
         )
         self._code: CodeType = frame.f_code
@@ -97,15 +97,12 @@ class ScheduledTask(Generic[T]):
             InvalidArgument: not an activity, or no valid tag.
         """
         if self._kind != _frames.T_ACTIVITY:
-            raise InvalidArgument(
-                f"Invalid input: with_tag is for activities, not for {TYPE_NAMES[self._kind]}"
-            )
+            raise InvalidArgument(f"Invalid input: with_tag is for activities, not for {TYPE_NAMES[self._kind]}")
         tag = identifier(tag, "tag", 1 << 62)
         size = len(tag.encode())
         if size > MAX_TAG_NAME_BYTES:
             raise InvalidArgument(
-                f"Activity '{self._name.decode()}' tag size ({size} bytes) exceeds limit "
-                f"({MAX_TAG_NAME_BYTES} bytes)"
+                f"Activity '{self._name.decode()}' tag size ({size} bytes) exceeds limit ({MAX_TAG_NAME_BYTES} bytes)"
             )
         if self._extras is None:
             self._extras = _frames.Extras()

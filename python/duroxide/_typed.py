@@ -99,10 +99,7 @@ def _generic(value: Any, wanted: Any, origin: Any, args: tuple[Any, ...], where:
     if issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise _mismatch(where, wanted, value)
-        return {
-            _key(k, args[0], where): convert(v, args[1], f"{where}[{k!r}]")
-            for k, v in value.items()
-        }
+        return {_key(k, args[0], where): convert(v, args[1], f"{where}[{k!r}]") for k, v in value.items()}
     if issubclass(origin, Sequence):
         if not isinstance(value, list):
             raise _mismatch(where, wanted, value)
@@ -134,9 +131,7 @@ def _typed_dict(value: Any, wanted: Any, where: str) -> Any:
     for key in getattr(wanted, "__required_keys__", ()):
         if key not in value:
             raise TypeError(f"{where} has no {key!r}, which {wanted.__name__} requires")
-    return {
-        k: convert(v, hints[k], f"{where}[{k!r}]") if k in hints else v for k, v in value.items()
-    }
+    return {k: convert(v, hints[k], f"{where}[{k!r}]") if k in hints else v for k, v in value.items()}
 
 
 def _dataclass(value: Any, wanted: Any, where: str) -> Any:
@@ -144,9 +139,7 @@ def _dataclass(value: Any, wanted: Any, where: str) -> Any:
         raise _mismatch(where, wanted, value)
     hints = _hints(wanted)
     known = {f.name for f in dataclasses.fields(wanted) if f.init}
-    arguments = {
-        k: convert(v, hints.get(k, Any), f"{where}.{k}") for k, v in value.items() if k in known
-    }
+    arguments = {k: convert(v, hints.get(k, Any), f"{where}.{k}") for k, v in value.items() if k in known}
     try:
         return wanted(**arguments)
     except TypeError as e:
