@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -399,40 +400,44 @@ func programs() uint64 {
 // other turn boundaries, with evictions, crashes and cut turns. The histories must be the same to the byte, and each
 // finished one must replay from its first event. With -race or -short there are fewer programs.
 func TestHistoryDependsOnlyOnTheOrderOfMessages(t *testing.T) {
-	first, last := uint64(1), programs()
 	if *onlySeed != 0 {
-		first, last = *onlySeed, *onlySeed
+		tryRegroupings(t, *onlySeed)
+		return
 	}
-	var total, executions int
-	ends := map[Status]int{}
-	for seed := first; seed <= last; seed++ {
-		a, orders := record(t, seed)
-		for _, h := range a.done {
-			total += len(h)
-			executions++
+	shards := uint64(runtime.GOMAXPROCS(0))
+	for shard := range shards {
+		t.Run("shard", func(t *testing.T) {
+			t.Parallel()
+			events, ends := 0, map[Status]int{}
+			for seed := 1 + shard; seed <= programs(); seed += shards {
+				in := tryRegroupings(t, seed)
+				events += len(slices.Concat(in.done...))
+				ends[in.outcome]++
+			}
+			t.Logf("%d events, ends %v", events, ends)
+		})
+	}
+}
+
+func tryRegroupings(t *testing.T, seed uint64) *instance {
+	t.Helper()
+	a, orders := record(t, seed)
+	for k, chance := range []struct{ evict, crash float64 }{{0, 0}, {1, 0}, {0.5, 0.5}} {
+		b := regroup(t, seed, orders, rand.New(rand.NewPCG(seed, uint64(k))), chance.evict, chance.crash, false)
+		if len(b.done) != len(a.done) {
+			t.Fatalf("random program %d, regrouping %d: %d executions instead of %d", seed, k, len(b.done), len(a.done))
 		}
-		ends[a.outcome]++
-		for k, chance := range []struct{ evict, crash float64 }{{0, 0}, {1, 0}, {0.5, 0.5}} {
-			b := regroup(t, seed, orders, rand.New(rand.NewPCG(seed, uint64(k))), chance.evict, chance.crash, false)
-			if !reflect.DeepEqual(a.done, b.done) {
-				for i := range a.done {
-					if i >= len(b.done) || !reflect.DeepEqual(a.done[i], b.done[i]) {
-						got := b.history
-						if i < len(b.done) {
-							got = b.done[i]
-						}
-						in := &instance{t: t, seed: seed, history: a.done[i]}
-						in.fatal("regrouping %d of execution %d gave\n%s, not what follows", k, i+1, list(got))
-					}
-				}
-				t.Fatalf("random program %d, regrouping %d: %d executions instead of %d", seed, k, len(b.done), len(a.done))
+		for i := range a.done {
+			if !reflect.DeepEqual(a.done[i], b.done[i]) {
+				t.Fatalf("random program %d (run it alone with -replay.seed=%d): regrouping %d of execution %d gave\n%s\nnot\n%s",
+					seed, seed, k, i+1, list(b.done[i]), list(a.done[i]))
 			}
-			if !reflect.DeepEqual(a.kv, b.kv) || !reflect.DeepEqual(a.status, b.status) {
-				t.Fatalf("random program %d, regrouping %d: status or key-value map differ", seed, k)
-			}
+		}
+		if !reflect.DeepEqual(a.kv, b.kv) || !reflect.DeepEqual(a.status, b.status) {
+			t.Fatalf("random program %d, regrouping %d: status or key-value map differ", seed, k)
 		}
 	}
-	t.Logf("%d programs, %d executions, %d events, ends %v", last-first+1, executions, total, ends)
+	return a
 }
 
 // TestTimeInCodeReplays lets time go on from turn to turn: what code sees of it, and what is stamped with it, must be the

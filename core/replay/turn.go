@@ -27,6 +27,7 @@ const (
 	whyNotOpen        = "nothing open with this schedule id"
 	whyOtherKind      = "what is open with this schedule id is of another kind"
 	whyNobodyWaits    = "nobody waits for an event of this name"
+	whyUnknown        = "of a kind that this engine does not know"
 	whyStarted        = "already started"
 	whyEnded          = "the execution has ended"
 	whyContinued      = "the execution continued as new"
@@ -158,7 +159,10 @@ func (x *Execution) apply(m *history.Message) {
 	}
 	e := history.Event{Source: m.Source, Data: m.Data}
 	switch m.Kind {
-	case history.MsgStart, history.MsgContinue, history.MsgCancel, history.MessageUnknown:
+	case history.MsgStart, history.MsgContinue, history.MsgCancel: // taken before code ran
+		return
+	case history.MessageUnknown:
+		x.drop(m, whyUnknown)
 		return
 	case history.MsgActivityCompleted:
 		e.Kind = history.ActivityCompleted
