@@ -63,7 +63,7 @@ func (in *instance) begin() {
 
 func (in *instance) fatal(format string, args ...any) {
 	in.t.Helper()
-	in.t.Fatalf("random program %d (run it alone with -replay.seed=%d): %s\n%s", in.seed, in.seed, fmt.Sprintf(format, args...), list(in.history))
+	in.t.Fatalf("random program %d (run it alone with -args -replay.seed=%d): %s\n%s", in.seed, in.seed, fmt.Sprintf(format, args...), list(in.history))
 }
 
 func list(events []history.Event) string {
@@ -429,7 +429,7 @@ func tryRegroupings(t *testing.T, seed uint64) *instance {
 		}
 		for i := range a.done {
 			if !reflect.DeepEqual(a.done[i], b.done[i]) {
-				t.Fatalf("random program %d (run it alone with -replay.seed=%d): regrouping %d of execution %d gave\n%s\nnot\n%s",
+				t.Fatalf("random program %d (run it alone with -args -replay.seed=%d): regrouping %d of execution %d gave\n%s\nnot\n%s",
 					seed, seed, k, i+1, list(b.done[i]), list(a.done[i]))
 			}
 		}
