@@ -227,7 +227,8 @@ class Execution:
         name = self._ctx.orchestration_name
         try:
             payload = encode(value, "result of " + (f"'{name}'" if branch == 0 else "a branch"))
-        except Exception:
+        except Exception as refused:
+            e = refused
             if isinstance(value, ScheduledTask):
                 e = TypeError(f"result of '{name}' is a task: yield it, as in `return (yield task)`")
             return self._failed(branch, e, YIELD_RAISE)
