@@ -60,6 +60,13 @@ class Recorder(logging.Handler):
             self.records.append(record)
             self.arrived.notify_all()
 
+    @staticmethod
+    def text(record: logging.LogRecord) -> str:
+        """The message with the fields that say what it is about."""
+        fields = ("instance_id", "orchestration_name", "activity_name", "at")
+        said = [f"{f}={getattr(record, f)}" for f in fields if hasattr(record, f)]
+        return " ".join([record.getMessage(), *said])
+
     def messages(self, target: str = "duroxide", level: int = logging.NOTSET) -> list[str]:
         with self.arrived:
             return [self.text(r) for r in self.records if r.name.startswith(target) and r.levelno >= level]
