@@ -340,6 +340,7 @@ func (r *Runtime) voidLocked(s *step) {
 		r.forgetLocked(s.live)
 	}
 	inst := s.inst
+	r.clearSuspectTurnLocked(inst)
 	inst.untaken, inst.left, inst.snapshot, inst.state = nil, nil, nil, idle
 	inst.awarded = false
 	inst.reload = false
@@ -382,6 +383,7 @@ func (r *Runtime) delayLocked(inst *instance, d time.Duration) {
 func (r *Runtime) postponeTurn(t *turning, d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.clearSuspectTurnLocked(t.inst)
 	r.offerAgainLocked(t.inst, t.results)
 	t.inst.state = idle
 	t.inst.reload = true

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"slices"
 	"sync/atomic"
 )
 
@@ -108,14 +110,41 @@ func (r *Runtime) RunLane(req LaneRequest, host Host) {
 	}
 }
 
-// dropLane also runs when the host's thread leaves by a panic, so that its work is not lost with it.
+// dropLane also runs when the host's thread leaves by a panic: its work is given to others then, and the lane replaced.
 func (r *Runtime) dropLane(l *lane) {
 	r.mu.Lock()
 	delete(r.lanes, l.id)
-	if l.role && !l.slow {
-		r.roles--
+	r.dropRoleLocked(l)
+	died := false
+	if j := l.job; j != nil {
+		died = true
+		if !j.released {
+			r.releasePermitLocked(j)
+		}
+		if j.state == jobRunning && !j.dropped && j.epoch == r.epoch {
+			r.settleLocked(settling{job: j})
+		} else {
+			r.goneLocked(j)
+		}
 	}
-	l.role = false
+	if inst := l.turnOf; inst != nil {
+		died = true
+		var taken []*job
+		for _, j := range r.claimed {
+			if j.inst == inst && j.state == jobTaken {
+				taken = append(taken, j)
+			}
+		}
+		slices.SortFunc(taken, func(a, b *job) int { return cmp.Compare(a.ended, b.ended) })
+		r.refusedLocked(&step{inst: inst, live: inst.live, results: taken, epoch: r.epoch})
+	}
+	if died && r.phase == phaseRunning && !l.detached {
+		if l.kind == LaneGeneral {
+			r.requestLaneLocked(LaneGeneral)
+		} else if l.session != nil && !l.session.over {
+			r.replaceSessionLaneLocked(l.session)
+		}
+	}
 	r.spreadLocked()
 	r.mu.Unlock()
 	kick(r.drainKick)

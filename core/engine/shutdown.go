@@ -126,4 +126,5 @@ func (r *Runtime) Exiting() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.exiting = true
+	r.verifies = nil
 }

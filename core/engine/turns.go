@@ -299,6 +299,7 @@ func (r *Runtime) restoreTurn(t *turning) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	inst := t.inst
+	r.clearSuspectTurnLocked(inst)
 	r.offerAgainLocked(inst, t.results)
 	inst.state = idle
 	inst.failures = 0

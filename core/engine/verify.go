@@ -20,7 +20,7 @@ const maxVerifies = 1024
 
 // verifyLocked draws whether an execution that leaves memory is verified.
 func (r *Runtime) verifyLocked(instance string, e *liveExecution) {
-	if r.opt.VerifyReplay == 0 || len(r.verifies) >= maxVerifies || rand.Float64() >= r.opt.VerifyReplay {
+	if r.opt.VerifyReplay == 0 || r.exiting || len(r.verifies) >= maxVerifies || rand.Float64() >= r.opt.VerifyReplay {
 		return
 	}
 	r.verifies = append(r.verifies, verification{instance: instance, life: e.life, execution: e.exec})
