@@ -136,7 +136,7 @@ class OrchestrationContext:
     @property
     def is_replaying(self) -> bool:
         """Whether the code runs over what its history already holds."""
-        return self._replaying and self._recorded < self._remaining
+        return self._replaying and self._recorded <= self._remaining
 
     @property
     def current_utc(self) -> datetime.datetime:
