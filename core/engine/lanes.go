@@ -23,7 +23,6 @@ type lane struct {
 	detached bool // replaced: it ends when its user code returns
 	session  *session
 	turnOf   *instance // in user code for a turn of it
-	turnName string
 	job      *job      // that runs now
 	ran      *instance // whose activity ran last, right before now
 }

@@ -123,13 +123,13 @@ func (r *Runtime) keepLocked(e *liveExecution) bool {
 	for l.order.Len() > l.max || (l.bytes > l.maxBytes && l.order.Len() > 1) {
 		victim := l.order.Back()
 		// Those in a turn now are not suspended; the one to evict is the oldest that is.
-		for victim != nil && busyState(victim.Value.(*liveExecution)) {
+		for victim != nil && busyState(executionAt(victim)) {
 			victim = victim.Prev()
 		}
 		if victim == nil {
 			break
 		}
-		old := victim.Value.(*liveExecution)
+		old := executionAt(victim)
 		r.verifyLocked(old.inst.id, old)
 		r.forgetLocked(old)
 		if old == e {
@@ -138,6 +138,12 @@ func (r *Runtime) keepLocked(e *liveExecution) bool {
 		r.releaseLocked(old.inst)
 	}
 	return true
+}
+
+// executionAt reads the list, which holds nothing else.
+func executionAt(place *list.Element) *liveExecution {
+	e, _ := place.Value.(*liveExecution)
+	return e
 }
 
 func busyState(e *liveExecution) bool {

@@ -9,7 +9,6 @@ import (
 type sessions struct {
 	held    map[string]*session
 	waiting fifo[*session] // have jobs and want a permit
-	working int
 }
 
 type session struct {

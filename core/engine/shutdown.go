@@ -37,7 +37,7 @@ func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
 	r.phase = phaseClosing
 	r.verifies = nil
 	for r.live.order.Len() > 0 {
-		r.forgetLocked(r.live.order.Front().Value.(*liveExecution))
+		r.forgetLocked(executionAt(r.live.order.Front()))
 	}
 	r.spreadLocked()
 	r.mu.Unlock()

@@ -33,7 +33,7 @@ type timerHeap []timer
 func (h timerHeap) Len() int           { return len(h) }
 func (h timerHeap) Less(i, j int) bool { return h[i].due < h[j].due }
 func (h timerHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *timerHeap) Push(v any)        { *h = append(*h, v.(timer)) }
+func (h *timerHeap) Push(v any)        { *h = append(*h, v.(timer)) } //nolint:errcheck // only timers are pushed
 func (h *timerHeap) Pop() any {
 	old := *h
 	last := old[len(old)-1]

@@ -19,7 +19,6 @@ type step struct {
 	turn    store.Turn
 	offered []history.Message
 	results []*job
-	parent  *history.Parent
 	epoch   int
 	// While its commit is under way: slots reserved for it, and instances that it starts.
 	claim    int
