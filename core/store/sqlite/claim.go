@@ -18,11 +18,12 @@ const (
 	nextPair = `SELECT tag, name FROM duroxide_jobs WHERE token IS NULL AND session = '' AND (tag, name) > (?, ?)
 		ORDER BY tag, name LIMIT 1`
 	oldestOfPair = `SELECT visible_at, id FROM duroxide_jobs
-		WHERE token IS NULL AND session = '' AND tag = ? AND name = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?`
+		WHERE token IS NULL AND session = '' AND tag = (SELECT ?) AND name = (SELECT ?) AND visible_at <= (SELECT ?)
+		ORDER BY visible_at, id LIMIT (SELECT ?)`
 
 	nextSession     = `SELECT session FROM duroxide_jobs WHERE token IS NULL AND session <> '' AND session > ? ORDER BY session LIMIT 1`
-	oldestOfSession = `SELECT id, visible_at, name, tag FROM duroxide_jobs WHERE token IS NULL AND session <> '' AND session = ?
-		ORDER BY id LIMIT 1`
+	oldestOfSession = `SELECT id, visible_at, name, tag FROM duroxide_jobs WHERE token IS NULL AND session <> ''
+		AND session = (SELECT ?) ORDER BY id LIMIT 1`
 	runningOfSession = `SELECT 1 FROM duroxide_jobs WHERE token IS NOT NULL AND node = ? AND session = ? LIMIT 1`
 
 	claimJob = `UPDATE duroxide_jobs SET node = ?, token = ? WHERE id = ? AND token IS NULL

@@ -150,13 +150,19 @@ func (t *tx) keepEarlyMail(instance string, m *history.Message) (bool, error) {
 	if err := prepared(t.Conn, forgetEarlyMail).int((t.now - earlyMailKept.Milliseconds()) * 1000).exec(); err != nil {
 		return false, err
 	}
-	var kept int64
-	if _, err := prepared(t.Conn, countEarlyMail).text(instance).first(func(s *sqlite.Stmt) { kept = s.ColumnInt64(0) }); err != nil {
-		return false, err
+	kept, counted := t.earlyMail[instance]
+	if !counted {
+		if _, err := prepared(t.Conn, countEarlyMail).text(instance).first(func(s *sqlite.Stmt) { kept = s.ColumnInt64(0) }); err != nil {
+			return false, err
+		}
+		if t.earlyMail == nil {
+			t.earlyMail = map[string]int64{}
+		}
 	}
 	if kept >= earlyMailLimit {
 		return false, nil
 	}
+	t.earlyMail[instance] = kept + 1
 	id, err := t.nextID()
 	if err != nil {
 		return false, err

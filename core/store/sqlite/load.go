@@ -11,11 +11,11 @@ import (
 )
 
 const selectSnapshot = `SELECT i.id, i.life, i.turn, i.execution, i.name, i.version, i.status, i.next_event,
-	i.custom_status_version, c.text, i.open_queues, i.used_queues, i.parent_instance, i.parent_life, i.parent_execution,
+	i.custom_status_version, (SELECT text FROM duroxide_custom_status c WHERE c.instance_id = i.id), i.open_queues, i.used_queues, i.parent_instance, i.parent_life, i.parent_execution,
 	i.parent_schedule, i.node, i.suspect
-	FROM duroxide_instances i LEFT JOIN duroxide_custom_status c ON c.instance_id = i.id WHERE i.instance = ?`
+	FROM duroxide_instances i WHERE i.instance = ?`
 
-const selectHistory = `SELECT events FROM duroxide_history WHERE instance_id = ? AND execution = ? ORDER BY first_event`
+const selectHistory = `SELECT events FROM duroxide_history WHERE instance_id = (SELECT ?) AND execution = (SELECT ?) ORDER BY first_event`
 
 // readSnapshot reads the row of an instance, with its open and used queues as they are stored.
 func readSnapshot(c *sqlite.Conn, instance string) (snapshot *store.Snapshot, id int64, open, used string, err error) {

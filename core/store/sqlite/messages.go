@@ -14,10 +14,10 @@ const messageColumns = `id, kind, visible_at, inserted_at, message_id, execution
 
 // The due messages of an instance come first, then the one that is due next: reading stops there.
 const selectMessages = `SELECT ` + messageColumns + ` FROM duroxide_messages
-	WHERE instance_id = ? AND kind <> 'mail' ORDER BY visible_at, id`
+	WHERE instance_id = (SELECT ?) AND kind <> 'mail' ORDER BY visible_at, id`
 
 const selectMail = `SELECT ` + messageColumns + ` FROM duroxide_messages
-	WHERE instance_id = ? AND kind = 'mail' AND name = ? ORDER BY id LIMIT ?`
+	WHERE instance_id = (SELECT ?) AND kind = 'mail' AND name = (SELECT ?) ORDER BY id LIMIT (SELECT ?)`
 
 const markMail = `UPDATE duroxide_messages SET visible_at = ? WHERE id = ?`
 

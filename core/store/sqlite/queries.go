@@ -13,8 +13,9 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-const selectStatus = `SELECT i.status, i.output, i.failure, c.text, i.custom_status_version, i.execution
-	FROM duroxide_instances i LEFT JOIN duroxide_custom_status c ON c.instance_id = i.id WHERE i.instance = ?`
+const selectStatus = `SELECT i.status, i.output, i.failure,
+	(SELECT text FROM duroxide_custom_status c WHERE c.instance_id = i.id), i.custom_status_version, i.execution
+	FROM duroxide_instances i WHERE i.instance = ?`
 
 const idOf = `(SELECT id FROM duroxide_instances WHERE instance = ?1)`
 
@@ -260,12 +261,13 @@ func (s *Store) History(ctx context.Context, instance string, execution int64) (
 }
 
 // descendants lists an instance and everything started below it, parents before children. Links carry the life of the
-// parent: what an earlier instance of the same id has started is not its child.
-const descendants = `WITH RECURSIVE tree (id, instance, life, depth) AS (
-	SELECT id, instance, life, 0 FROM duroxide_instances WHERE instance = ?1
-	UNION SELECT i.id, i.instance, i.life, tree.depth + 1 FROM tree JOIN duroxide_instances i
+// parent: what an earlier instance of the same id has started is not its child. A child's row
+// is younger than its parent's, so ids give the order.
+const descendants = `WITH RECURSIVE tree (id, instance, life) AS (
+	SELECT id, instance, life FROM duroxide_instances WHERE instance = ?1
+	UNION SELECT i.id, i.instance, i.life FROM tree JOIN duroxide_instances i
 		ON i.parent_instance = tree.instance AND i.parent_life = tree.life)
-	SELECT id, instance FROM tree ORDER BY depth, id`
+	SELECT id, instance FROM tree ORDER BY id`
 
 // Tree implements [store.Queries].
 func (s *Store) Tree(ctx context.Context, instance string) ([]string, error) {

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	selectReady = `SELECT instance_id, visible_at FROM duroxide_messages WHERE visible_at IS NOT NULL AND visible_at <= ?
+	selectReady = `SELECT instance_id, visible_at FROM duroxide_messages WHERE visible_at IS NOT NULL AND visible_at <= (SELECT ?)
 		ORDER BY visible_at, instance_id`
-	selectDue = `SELECT instance_id, visible_at FROM duroxide_messages WHERE visible_at IS NOT NULL AND visible_at > ?
-		AND visible_at <= ? ORDER BY visible_at, instance_id LIMIT ?`
+	selectDue = `SELECT instance_id, visible_at FROM duroxide_messages WHERE visible_at IS NOT NULL AND visible_at > (SELECT ?)
+		AND visible_at <= (SELECT ?) ORDER BY visible_at, instance_id LIMIT (SELECT ?)`
 	selectRunner     = `SELECT instance, name, version, next_event, node FROM duroxide_instances WHERE id = ?`
 	takeInstance     = `UPDATE duroxide_instances SET node = ? WHERE id = ? AND node = ?`
 	selectNodesAlive = `SELECT node FROM duroxide_nodes WHERE until >= ?`

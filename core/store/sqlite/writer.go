@@ -49,6 +49,8 @@ type tx struct {
 	now    int64
 	wake   *wakeup
 	idsSet bool
+
+	earlyMail map[string]int64 // kept for an id, as far as this member has counted it
 }
 
 // nextID draws the id of a message or job (all tables whose ids tell an order): from the clock, and above all ids so far, so that ids follow the order of
@@ -228,7 +230,7 @@ func (f *file) commitTogether(group []*member) error {
 	wrote := false
 	for _, m := range group {
 		m.err, m.wake = nil, wakeup{}
-		t.wake = &m.wake
+		t.wake, t.earlyMail = &m.wake, nil
 		err := f.runMember(t, m, len(group) > 1)
 		if err == nil {
 			wrote = true
