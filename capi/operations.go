@@ -26,6 +26,7 @@ var operations = [...]operation{
 	26: opQueueDepths,
 	27: opInstanceStats,
 	28: opKVValue,
+	29: opWaiting,
 
 	30: opDelete,
 	31: opDeleteBulk,
@@ -56,7 +57,7 @@ func isPrompt(code int, r *request) bool {
 	switch code {
 	case 0, 40, 41, 42, 46, 47, 48, 49, 52:
 		return true
-	case 14, 20, 23, 24, 27, 28:
+	case 14, 20, 23, 24, 27, 28, 29:
 		return true
 	case 10, 11, 12, 13:
 		p, err := provider(r)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/duroxide/duroxide/core/client"
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
 	"github.com/duroxide/duroxide/core/store"
@@ -277,6 +278,50 @@ func eventData(e *history.Event) *string {
 		history.KeyValuesCleared:
 	}
 	return nil
+}
+
+type waitingAnswer struct {
+	Kind     string  `json:"kind"`
+	Name     *string `json:"name"`
+	EventID  int64   `json:"event_id"`
+	Since    int64   `json:"since"`
+	DueAt    *int64  `json:"due_at"`
+	Attempt  *int    `json:"attempt"`
+	Location string  `json:"location"`
+}
+
+// given is a pointer to v, or nil for its zero value.
+func given[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func opWaiting(r *request) (any, string, error) {
+	p, err := provider(r)
+	if err != nil {
+		return nil, "", err
+	}
+	h, err := header[nameRequest](r)
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := p.client.Status(r.ctx, h.Instance); err != nil {
+		return nil, "", about(h.Instance, err)
+	}
+	events, err := p.store.History(r.ctx, h.Instance, 0)
+	if err != nil {
+		return nil, "", about(h.Instance, err)
+	}
+	waits := client.OpenWaits(events)
+	answers := make([]waitingAnswer, len(waits))
+	for i, w := range waits {
+		answers[i] = waitingAnswer{Kind: w.Kind, Name: given(w.Name), EventID: w.EventID, Since: w.Since,
+			DueAt: given(w.DueAt), Attempt: given(w.Attempt), Location: w.At}
+	}
+	return answers, "", nil
 }
 
 func opTree(r *request) (any, string, error) {

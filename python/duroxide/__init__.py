@@ -70,6 +70,7 @@ from duroxide._results import (
     QueueDepths,
     SystemMetrics,
     SystemStats,
+    Waiting,
     parse_result,
 )
 from duroxide._runtime import Runtime
@@ -119,6 +120,7 @@ __all__ = [
     "PruneResult",
     "InstanceFilter",
     "MetricsSnapshot",
+    "Waiting",
     # Errors
     "DuroxideError",
     "ClientError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from threading import get_ident
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, TypeVar, Union
 
 from duroxide._codec import (
     MAX_NAMED_ID_BYTES,
@@ -37,10 +37,12 @@ from duroxide._results import (
     QueueDepths,
     SystemMetrics,
     SystemStats,
+    Waiting,
 )
 
 __all__ = ["Client"]
 
+T = TypeVar("T")
 Name = Union[str, Callable[..., Any]]
 _IF_EXISTS = {"ignore": 0, "raise": 1, "restart_if_ended": 2}
 _NO_END = -1
@@ -72,7 +74,15 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client of {self._provider!r}>"
 
-    def _call(self, op: int, head: Any = None, body: bytes = b"") -> tuple[Any, bytes]:
+    def _call(self, op: int, head: Any, body: bytes, give: Callable[[Any, bytes], T]) -> T:
+        """Run an operation and give what ``give`` makes of header and body of its answer.
+
+        Every method ends in one such call: the coroutines of duroxide.aio differ in nothing else.
+        """
+        self._check()
+        return give(*library().call(op, self._handle, head, body))
+
+    def _check(self) -> None:
         if stepping and get_ident() in stepping:
             raise RuntimeStateError(
                 "a client was called inside an orchestration function, where it would give something else in every "
@@ -83,7 +93,6 @@ class Client:
                 f"this client's provider was opened by process {self._provider._pid} and cannot be used in its "
                 f"forked child {os.getpid()}; open another one here"
             )
-        return library().call(op, self._handle, head, body)
 
     # Starting
 
@@ -111,7 +120,7 @@ class Client:
             InstanceExists: the id is in use, with ``if_exists="raise"``.
         """
         payload = encode(input, "input of start_orchestration", name)
-        self._start(instance_id, name, "", payload, if_exists, delay_ms)
+        return self._start(instance_id, name, "", payload, if_exists, delay_ms)
 
     def start_orchestration_versioned(
         self,
@@ -129,7 +138,7 @@ class Client:
             InvalidArgument: the version is not a semantic version.
         """
         payload = encode(input, "input of start_orchestration_versioned", name)
-        self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
+        return self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
 
     def start_orchestration_typed(
         self,
@@ -142,7 +151,7 @@ class Client:
     ) -> None:
         """The same as start_orchestration."""
         payload = encode(input, "input of start_orchestration_typed", name)
-        self._start(instance_id, name, "", payload, if_exists, delay_ms)
+        return self._start(instance_id, name, "", payload, if_exists, delay_ms)
 
     def start_orchestration_versioned_typed(
         self,
@@ -156,7 +165,7 @@ class Client:
     ) -> None:
         """The same as start_orchestration_versioned."""
         payload = encode(input, "input of start_orchestration_versioned_typed", name)
-        self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
+        return self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
 
     def _start(
         self,
@@ -176,14 +185,14 @@ class Client:
         if not isinstance(if_exists, str) or if_exists not in _IF_EXISTS:
             raise InvalidArgument(f"Invalid input: if_exists must be one of {', '.join(_IF_EXISTS)}, got {if_exists!r}")
         head["x"] = _IF_EXISTS[if_exists]
-        self._call(Op.START, head, payload)
+        return self._call(Op.START, head, payload, _nothing)
 
     # Signals
 
     def raise_event(self, instance_id: str, event_name: str, data: Any = None) -> None:
         """Raise an event. An instance that is unknown or has ended drops it."""
         payload = encode(data, "data of raise_event", event_name)
-        self._call(Op.RAISE_EVENT, _named(instance_id, event_name, "event_name"), payload)
+        return self._call(Op.RAISE_EVENT, _named(instance_id, event_name, "event_name"), payload, _nothing)
 
     def enqueue_event(self, instance_id: str, queue_name: str, data: Any = None) -> None:
         """Put a message into a queue of an instance, which may start later.
@@ -191,17 +200,17 @@ class Client:
         ``data`` is encoded as JSON: what was text before (``json.dumps(x)``) arrives as text.
         """
         payload = encode(data, "data of enqueue_event", queue_name)
-        self._call(Op.ENQUEUE_EVENT, _named(instance_id, queue_name, "queue_name"), payload)
+        return self._call(Op.ENQUEUE_EVENT, _named(instance_id, queue_name, "queue_name"), payload, _nothing)
 
     def raise_event_typed(self, instance_id: str, event_name: str, data: Any = None) -> None:
         """raise_event; a str is taken for JSON already."""
         payload = encode_typed(data, "data of raise_event_typed", event_name)
-        self._call(Op.RAISE_EVENT, _named(instance_id, event_name, "event_name"), payload)
+        return self._call(Op.RAISE_EVENT, _named(instance_id, event_name, "event_name"), payload, _nothing)
 
     def enqueue_event_typed(self, instance_id: str, queue_name: str, data: Any = None) -> None:
         """enqueue_event; a str is taken for JSON already."""
         payload = encode_typed(data, "data of enqueue_event_typed", queue_name)
-        self._call(Op.ENQUEUE_EVENT, _named(instance_id, queue_name, "queue_name"), payload)
+        return self._call(Op.ENQUEUE_EVENT, _named(instance_id, queue_name, "queue_name"), payload, _nothing)
 
     def cancel_instance(self, instance_id: str, reason: Optional[str] = None) -> None:
         """Ask an instance to end: it fails with ``canceled: {reason}``. Unknown or ended: nothing happens."""
@@ -212,13 +221,13 @@ class Client:
         elif "\0" in reason:
             raise InvalidArgument("Invalid input: reason must not contain NUL")
         body = reason.encode("utf-8", "backslashreplace")
-        self._call(Op.CANCEL, {"i": _known(instance_id)}, body)
+        return self._call(Op.CANCEL, {"i": _known(instance_id)}, body, _nothing)
 
     # Waiting
 
     def get_status(self, instance_id: str) -> OrchestrationResult:
         """How an instance stands; status ``"NotFound"`` for an unknown id."""
-        return _result(*self._call(Op.STATUS, {"i": _known(instance_id)}))
+        return self._call(Op.STATUS, {"i": _known(instance_id)}, b"", _result)
 
     def wait_for_orchestration(
         self, instance_id: str, timeout_ms: Optional[Milliseconds] = 30000
@@ -232,7 +241,7 @@ class Client:
             WaitTimeout: ``Operation timed out``.
         """
         head = {"i": _known(instance_id), "t": _timeout(timeout_ms)}
-        return _result(*self._call(Op.WAIT_END, head))
+        return self._call(Op.WAIT_END, head, b"", _result)
 
     def wait_for_orchestration_typed(self, instance_id: str, timeout_ms: Optional[Milliseconds] = 30000) -> Any:
         """Wait for the output itself.
@@ -241,9 +250,8 @@ class Client:
             OrchestrationError: the instance Failed; or the subclass that fits.
             WaitTimeout: ``Operation timed out``.
         """
-        result = self.wait_for_orchestration(instance_id, timeout_ms)
-        result.raise_for_status()
-        return result.output
+        head = {"i": _known(instance_id), "t": _timeout(timeout_ms)}
+        return self._call(Op.WAIT_END, head, b"", _output)
 
     def wait_for_status_change(
         self,
@@ -270,20 +278,19 @@ class Client:
             raise InvalidArgument("Invalid input: last_seen_version must not be negative or above 2**63")
         milliseconds(poll_interval_ms, "poll_interval_ms")
         head = {"i": _known(instance_id), "s": last_seen_version, "t": _timeout(timeout_ms)}
-        answer, body = self._call(Op.WAIT_STATUS, head)
-        return None if answer is None else _result(answer, body)
+        return self._call(Op.WAIT_STATUS, head, b"", _result_or_none)
 
     # Key-value store of an instance
 
     def get_kv_value(self, instance_id: str, key: str) -> Optional[str]:
         """A value that the instance set, as text; None when there is none."""
-        answer, body = self._call(Op.KV_VALUE, {"i": _known(instance_id), "k": _key(key)})
-        return None if answer is None else body.decode()
+        head = {"i": _known(instance_id), "k": _key(key)}
+        return self._call(Op.KV_VALUE, head, b"", lambda a, b: None if a is None else b.decode())
 
     def get_kv_value_typed(self, instance_id: str, key: str) -> Any:
         """get_kv_value, decoded when it is JSON."""
-        text = self.get_kv_value(instance_id, key)
-        return None if text is None else decode(text)
+        head = {"i": _known(instance_id), "k": _key(key)}
+        return self._call(Op.KV_VALUE, head, b"", lambda a, b: None if a is None else decode(b.decode()))
 
     def wait_for_kv_value(self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000) -> str:
         """Wait until a key has a value.
@@ -292,26 +299,24 @@ class Client:
             WaitTimeout: ``Timed out waiting for value '{key}' on instance '{id}'``.
         """
         head = {"i": _known(instance_id), "k": _key(key), "t": _timeout(timeout_ms)}
-        _, body = self._call(Op.WAIT_KV, head)
-        return body.decode()
+        return self._call(Op.WAIT_KV, head, b"", lambda _, b: b.decode())
 
     def wait_for_kv_value_typed(self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000) -> Any:
         """wait_for_kv_value, decoded when it is JSON."""
-        return decode(self.wait_for_kv_value(instance_id, key, timeout_ms))
+        head = {"i": _known(instance_id), "k": _key(key), "t": _timeout(timeout_ms)}
+        return self._call(Op.WAIT_KV, head, b"", lambda _, b: decode(b.decode()))
 
     # Reading
 
     def list_all_instances(self) -> list[str]:
         """The ids of all instances, newest first."""
-        ids, _ = self._call(Op.INSTANCES, {"ids_only": True})
-        return list(ids)
+        return self._call(Op.INSTANCES, {"ids_only": True}, b"", _ids)
 
     def list_instances_by_status(self, status: str) -> list[str]:
         """The ids of the instances whose current execution has this status; an unknown status: none."""
         if status not in ("Running", "Completed", "Failed", "ContinuedAsNew"):
-            return []
-        ids, _ = self._call(Op.INSTANCES, {"ids_only": True, "execution_status": status})
-        return list(ids)
+            return self._call(Op.OPEN_HANDLES, None, b"", lambda _, __: [])
+        return self._call(Op.INSTANCES, {"ids_only": True, "execution_status": status}, b"", _ids)
 
     def list_instances(
         self,
@@ -359,9 +364,7 @@ class Client:
             "limit": _number(limit, "limit", 1, 10_000),
             "cursor": "" if cursor is None else identifier(cursor, "cursor", 1 << 16),
         }
-        answer, _ = self._call(Op.INSTANCES, head)
-        items = [InstanceInfo(**item) for item in answer["items"]]
-        return InstancePage(items, answer["next"] or None)
+        return self._call(Op.INSTANCES, head, b"", _page)
 
     def iter_instances(self, **filters: Any) -> Iterator[InstanceInfo]:
         """All instances that fit, page by page. Arguments are those of list_instances."""
@@ -378,8 +381,7 @@ class Client:
         Raises:
             InstanceNotFound: ``get_instance_info: Instance {id} not found``.
         """
-        answer, _ = self._call(Op.INSTANCE, {"i": _known(instance_id)})
-        return InstanceInfo(**answer)
+        return self._call(Op.INSTANCE, {"i": _known(instance_id)}, b"", lambda a, _: InstanceInfo(**a))
 
     def get_execution_info(self, instance_id: str, execution_id: int) -> ExecutionInfo:
         """One execution of an instance.
@@ -388,57 +390,52 @@ class Client:
             InstanceNotFound: ``get_execution_info: Execution {n} not found for instance {id}``.
         """
         number = _number(execution_id, "execution_id")
-        for execution in self._executions(instance_id):
-            if execution.execution_id == number:
-                return execution
-        raise InstanceNotFound(f"get_execution_info: Execution {number} not found for instance {instance_id}")
+
+        def find(answer: Any, _: bytes) -> ExecutionInfo:
+            for execution in _executions(answer, _):
+                if execution.execution_id == number:
+                    return execution
+            raise InstanceNotFound(f"get_execution_info: Execution {number} not found for instance {instance_id}")
+
+        return self._call(Op.EXECUTIONS, {"i": _known(instance_id)}, b"", find)
 
     def list_executions(self, instance_id: str) -> list[int]:
         """The executions of an instance, ascending; none for an unknown id."""
-        return [e.execution_id for e in self._executions(instance_id)]
-
-    def _executions(self, instance_id: str) -> list[ExecutionInfo]:
-        answer, _ = self._call(Op.EXECUTIONS, {"i": _known(instance_id)})
-        return [ExecutionInfo(**e) for e in answer]
+        head = {"i": _known(instance_id)}
+        return self._call(Op.EXECUTIONS, head, b"", lambda a, b: [e.execution_id for e in _executions(a, b)])
 
     def read_execution_history(self, instance_id: str, execution_id: int) -> list[Event]:
         """The events of one execution; none for an unknown one."""
         number = _number(execution_id, "execution_id")
         head = {"i": _known(instance_id), "e": number}
-        if number == 0:
-            return []
-        answer, _ = self._call(Op.HISTORY, head)
-        return [
-            Event(
-                e["event_id"],
-                e["kind"],
-                e["source_event_id"],
-                e["timestamp_ms"],
-                e["data"],
-                e.get("at", ""),
-            )
-            for e in answer
-        ]
+        return self._call(Op.HISTORY, head, b"", _events if number else lambda _, __: [])
+
+    def get_waiting(self, instance_id: str) -> list[Waiting]:
+        """What an instance waits for, from its history: no live worker is needed. Nothing for one that has ended.
+
+        Raises:
+            InstanceNotFound: unknown id.
+        """
+        head = {"i": _known(instance_id)}
+        return self._call(Op.WAITING, head, b"", lambda a, _: [Waiting(**w) for w in a])
 
     def get_instance_tree(self, instance_id: str) -> InstanceTree:
         """An instance with all its descendants; of an unknown id: that id alone."""
-        ids, _ = self._call(Op.TREE, {"i": _known(instance_id)})
-        return InstanceTree(instance_id, list(ids), len(ids))
+        head = {"i": _known(instance_id)}
+        return self._call(Op.TREE, head, b"", lambda ids, _: InstanceTree(instance_id, list(ids), len(ids)))
 
     def get_orchestration_stats(self, instance_id: str) -> Optional[SystemStats]:
         """Sizes of an instance; None for an unknown id."""
-        answer, _ = self._call(Op.INSTANCE_STATS, {"i": _known(instance_id)})
-        return None if answer is None else SystemStats(**answer)
+        head = {"i": _known(instance_id)}
+        return self._call(Op.INSTANCE_STATS, head, b"", lambda a, _: None if a is None else SystemStats(**a))
 
     def get_system_metrics(self) -> SystemMetrics:
         """Counts over the whole store."""
-        answer, _ = self._call(Op.SYSTEM_METRICS)
-        return SystemMetrics(**answer)
+        return self._call(Op.SYSTEM_METRICS, None, b"", lambda a, _: SystemMetrics(**a))
 
     def get_queue_depths(self) -> QueueDepths:
         """What waits in the store."""
-        answer, _ = self._call(Op.QUEUE_DEPTHS)
-        return QueueDepths(**answer)
+        return self._call(Op.QUEUE_DEPTHS, None, b"", lambda a, _: QueueDepths(**a))
 
     # Managing
 
@@ -453,25 +450,25 @@ class Client:
             InstanceNotFound: ``Instance {id} not found``.
             InvalidArgument: it is a child; delete its root.
         """
-        answer, _ = self._call(Op.DELETE, {"i": _known(instance_id), "f": bool(force)})
-        return DeleteInstanceResult(**answer)
+        head = {"i": _known(instance_id), "f": bool(force)}
+        return self._call(Op.DELETE, head, b"", lambda a, _: DeleteInstanceResult(**a))
 
     def delete_instance_bulk(self, filter: Optional[InstanceFilter] = None) -> DeleteInstanceResult:
         """Delete the root instances that have ended and fit the filter, with their descendants."""
-        answer, _ = self._call(Op.DELETE_BULK, _filter(filter))
-        return DeleteInstanceResult(**answer)
+        head = _filter(filter)
+        return self._call(Op.DELETE_BULK, head, b"", lambda a, _: DeleteInstanceResult(**a))
 
     def prune_executions(self, instance_id: str, options: Optional[PruneOptions] = None) -> PruneResult:
         """Delete old executions of an instance. The current one stays."""
-        answer, _ = self._call(Op.PRUNE, {"i": _known(instance_id), **_prune(options)})
-        return PruneResult(**answer)
+        head = {"i": _known(instance_id), **_prune(options)}
+        return self._call(Op.PRUNE, head, b"", lambda a, _: PruneResult(**a))
 
     def prune_executions_bulk(
         self, filter: Optional[InstanceFilter] = None, options: Optional[PruneOptions] = None
     ) -> PruneResult:
         """Delete old executions of all instances that fit the filter, running ones too."""
-        answer, _ = self._call(Op.PRUNE_BULK, {**_filter(filter), **_prune(options)})
-        return PruneResult(**answer)
+        head = {**_filter(filter), **_prune(options)}
+        return self._call(Op.PRUNE_BULK, head, b"", lambda a, _: PruneResult(**a))
 
 
 def _known(instance_id: object) -> str:
@@ -514,6 +511,39 @@ def _result(answer: dict[str, Any], body: bytes) -> OrchestrationResult:
         answer.get("custom_status_version", 0),
         answer.get("failure"),
     )
+
+
+def _nothing(_: Any, __: bytes) -> None:
+    return None
+
+
+def _result_or_none(answer: Any, body: bytes) -> Optional[OrchestrationResult]:
+    return None if answer is None else _result(answer, body)
+
+
+def _output(answer: Any, body: bytes) -> Any:
+    result = _result(answer, body)
+    result.raise_for_status()
+    return result.output
+
+
+def _ids(answer: Any, _: bytes) -> list[str]:
+    return list(answer)
+
+
+def _page(answer: Any, _: bytes) -> InstancePage:
+    return InstancePage([InstanceInfo(**item) for item in answer["items"]], answer["next"] or None)
+
+
+def _executions(answer: Any, _: bytes) -> list[ExecutionInfo]:
+    return [ExecutionInfo(**e) for e in answer]
+
+
+def _events(answer: Any, _: bytes) -> list[Event]:
+    return [
+        Event(e["event_id"], e["kind"], e["source_event_id"], e["timestamp_ms"], e["data"], e.get("at", ""))
+        for e in answer
+    ]
 
 
 def _filter(filter: Optional[InstanceFilter]) -> dict[str, Any]:

@@ -39,6 +39,9 @@ T = TypeVar("T")
 _getframe = sys._getframe
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
+READ_KV = "duroxide:get_kv_value"
+"""Name of the activity behind get_kv_value_from_instance; every runtime has it."""
+
 stepping: dict[int, Execution] = {}
 """The execution that each thread is stepping now, by thread id."""
 
@@ -325,6 +328,12 @@ class OrchestrationContext:
         extras = Extras(version=None if version is None else semver(version))
         payload = encode(input, "input of continue_as_new_versioned")
         return ScheduledTask(self, _frames.T_CONTINUE_AS_NEW, b"", payload, extras)
+
+    def get_kv_value_from_instance(self, instance_id: str, key: str) -> ScheduledTask[Optional[str]]:
+        """Read a key of another instance. Yields back its value at that time, or None; recorded like an activity."""
+        known = identifier(instance_id, "instance_id", MAX_NAMED_ID_BYTES)
+        payload = encode([known, self._kv_key(key).decode()], "input of get_kv_value_from_instance")
+        return ScheduledTask(self, _frames.T_ACTIVITY, READ_KV.encode(), payload)
 
     # Time and chance
 

@@ -41,6 +41,7 @@ class Op:
     QUEUE_DEPTHS = 26
     INSTANCE_STATS = 27
     KV_VALUE = 28
+    WAITING = 29
     DELETE = 30
     DELETE_BULK = 31
     PRUNE = 32

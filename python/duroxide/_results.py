@@ -25,6 +25,7 @@ __all__ = [
     "QueueDepths",
     "SystemMetrics",
     "SystemStats",
+    "Waiting",
     "parse_result",
 ]
 
@@ -144,6 +145,29 @@ class Event(_Result):
     timestamp_ms: int
     data: Optional[str]
     _at: str = field(default="", repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Waiting(_Result):
+    """Something that an instance waits for.
+
+    Attributes:
+        kind: ``"activity"``, ``"timer"``, ``"event"``, ``"dequeue"``, ``"sub_orchestration"``.
+        name: of the activity, event, queue or orchestration; None for timers.
+        event_id: the event that recorded it.
+        since: when (ms since the epoch).
+        due_at: when a timer is due (ms since the epoch), else None.
+        attempt: of a retry policy, from 1; None without one.
+        location: ``file:line`` of the user's code that asked for it; empty when unknown.
+    """
+
+    kind: str
+    name: Optional[str]
+    event_id: int
+    since: int
+    due_at: Optional[int]
+    attempt: Optional[int]
+    location: str
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import weakref
 from types import FrameType, TracebackType
 from typing import Any, Callable, Optional, TypeVar, overload
 
-from duroxide._activity import Activities
+from duroxide._activity import Activities, ActivityContext
 from duroxide._client import Client
 from duroxide._codec import Milliseconds, identifier, milliseconds, remember_name
+from duroxide._context import READ_KV
 from duroxide._errors import InvalidArgument, RegistrationError, RuntimeStateError
 from duroxide._frames import Op
 from duroxide._lanes import Lanes
@@ -87,6 +88,7 @@ class Runtime:
         self._log = Log(self._library, self._handle, self._options.log_level, self._options.log_format, service)
         client = Client(provider)
         self._activities = Activities(lambda: client, self._log.put)
+        self._add_activity(READ_KV, _read_kv)
         self._lanes = Lanes(self._library, self._handle, self._orchestrations, self._activities, self._warn)
         self._finalizer = weakref.finalize(self, _release, self._handle, self._pid)
         self._finalizer.atexit = False
@@ -357,6 +359,12 @@ class Runtime:
 
     def _warn(self, level: str, message: str, fields: dict[str, str]) -> None:
         self._log.put("duroxide.orchestration", level, message, fields)
+
+
+def _read_kv(ctx: ActivityContext, asked: list[str]) -> Optional[str]:
+    """The activity behind ctx.get_kv_value_from_instance."""
+    instance, key = asked
+    return ctx.get_client().get_kv_value(instance, key)
 
 
 def _release(handle: int, pid: int) -> None:
