@@ -91,7 +91,7 @@ bench: $(VENV)/.installed ## speed beside its peers on this machine; BENCH="--fu
 
 .PHONY: soak
 soak: $(VENV)/.installed ## kill and restart workers for DUROXIDE_SOAK_SECONDS (default 600)
-	DUROXIDE_SOAK_SECONDS=$(SOAK_SECONDS) "$(BIN)/python" -m pytest tests/recovery --timeout=0 -s $(PYTEST)
+	DUROXIDE_SOAK_SECONDS=$(SOAK_SECONDS) "$(BIN)/python" -m pytest tests/recovery -m soak -s $(PYTEST)
 
 .PHONY: fmt
 fmt: $(VENV)/.checked ## format Go and Python sources in place
