@@ -36,6 +36,8 @@ type file struct {
 
 	// Only for who leads.
 	writer       *sqlite.Conn
+	known        bool // to be ours, or empty
+	current      bool // schema, when the file was opened
 	lastCommit   time.Time
 	lastID       int64
 	foreignUntil time.Time
@@ -170,6 +172,9 @@ func preparePath(path string) (string, error) {
 // setUp opens the writer and brings the schema up to date.
 func (f *file) setUp() error {
 	if err := f.ensureWriter(); err != nil {
+		if sqlite.ErrCode(err) == sqlite.ResultOK || sqlite.ErrCode(err) == sqlite.ResultError {
+			return err // says what it is already
+		}
 		return explain(f.name(), err)
 	}
 	if err := f.migrate(); err != nil {
@@ -204,6 +209,13 @@ func (f *file) ensureWriter() error {
 		return err
 	}
 	c.SetBusyTimeout(10 * time.Second)
+	if !f.known {
+		// Before anything is changed: the file may be another program's.
+		if f.current, err = checkVersion(c, f.path); err != nil {
+			return errors.Join(err, c.Close())
+		}
+		f.known = true
+	}
 	for _, pragma := range []string{
 		"PRAGMA auto_vacuum = INCREMENTAL", // only before the first table
 		"PRAGMA journal_mode = WAL",

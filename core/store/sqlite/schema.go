@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
-	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitemigration"
@@ -49,20 +48,19 @@ func (f *file) migrate() error {
 	if f.memory {
 		return sqlitemigration.Migrate(context.Background(), f.writer, schema)
 	}
-	current, err := f.checkVersion()
-	if err != nil || current {
-		return err
+	if f.current {
+		return nil
 	}
 	unlock, err := lockMigration(f.path)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if current, err = f.checkVersion(); err != nil || current {
-		return err
-	}
 	f.writer.SetBusyTimeout(busyPatience)
 	defer f.writer.SetBusyTimeout(0)
+	if current, err := checkVersion(f.writer, f.path); err != nil || current {
+		return err
+	}
 	if err := sqlitemigration.Migrate(context.Background(), f.writer, schema); err != nil {
 		return explain(f.path, err)
 	}
@@ -70,9 +68,7 @@ func (f *file) migrate() error {
 }
 
 // checkVersion tells whether the schema is current. It refuses a newer one, and databases of other programs.
-func (f *file) checkVersion() (current bool, err error) {
-	f.writer.SetBusyTimeout(10 * time.Second)
-	defer f.writer.SetBusyTimeout(0)
+func checkVersion(c *sqlite.Conn, path string) (current bool, err error) {
 	var version, app, tables, predecessors int64
 	for sql, into := range map[string]*int64{
 		"PRAGMA user_version":                &version,
@@ -80,18 +76,18 @@ func (f *file) checkVersion() (current bool, err error) {
 		"SELECT count(*) FROM sqlite_schema": &tables,
 		"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('orchestrator_queue', 'worker_queue', 'instances')": &predecessors,
 	} {
-		if _, err := prepared(f.writer, sql).first(func(s *sqlite.Stmt) { *into = s.ColumnInt64(0) }); err != nil {
-			return false, explain(f.path, err)
+		if _, err := prepared(c, sql).first(func(s *sqlite.Stmt) { *into = s.ColumnInt64(0) }); err != nil {
+			return false, explain(path, err)
 		}
 	}
 	switch {
 	case app != applicationID && predecessors == 3:
 		return false, fmt.Errorf("%s was written by duroxide 0.2 or older, whose instances this version cannot continue: "+
-			"finish them with that version, or choose another path", f.path)
+			"finish them with that version, or choose another path", path)
 	case app != applicationID && tables > 0:
-		return false, fmt.Errorf("%s holds the tables of another program: choose a path of its own", f.path)
+		return false, fmt.Errorf("%s holds the tables of another program: choose a path of its own", path)
 	case app == applicationID && version > int64(len(schema.Migrations)):
-		return false, fmt.Errorf("%s has schema version %d, this program knows %d: %w", f.path, version,
+		return false, fmt.Errorf("%s has schema version %d, this program knows %d: %w", path, version,
 			len(schema.Migrations), store.ErrNewerSchema)
 	}
 	return app == applicationID && version == int64(len(schema.Migrations)), nil
