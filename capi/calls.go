@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -84,7 +83,8 @@ type call struct {
 	cancel context.CancelFunc
 
 	mu     sync.Mutex
-	signal int // descriptor to write to when done; -1 = nobody waits there (yet, or any more)
+	signal int    // descriptor to write to when done; -1 = nobody waits there (yet, or any more)
+	ticket uint64 // what is written to it: one descriptor may serve many calls
 }
 
 // desk keeps what callers will come back for.
@@ -157,9 +157,12 @@ func deliver(res result, out []byte) int64 {
 	return n | outcomeDone
 }
 
-// noDescriptor: the call may hold its thread to the end. Any other negative number: it may not, and nobody is told when
-// it is done.
-const noDescriptor = -1
+// What a negative descriptor means.
+const (
+	noDescriptor = -1 // the call may hold its thread to the end
+	// -2: it may not, but nobody is told when it is done
+	atOnceBase = -10 // atOnceBase-fd: the thread runs an event loop and is to be held for as good as nothing
+)
 
 // answerCall runs an operation for a caller: on the caller's thread as far as that is not held for long, else on a
 // goroutine, which costs two hand-offs between threads.
@@ -169,11 +172,15 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 		op = operations[code]
 	}
 	r.started = time.Now()
+	atOnce := fd <= atOnceBase
+	if atOnce {
+		fd = atOnceBase - fd
+	}
 	if fd == noDescriptor || isPrompt(code, r) {
 		r.ctx = context.Background()
 		return deliver(perform(op, r), out)
 	}
-	if isWait(code) {
+	if isWait(code) && !atOnce {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), callPatience, errImpatient)
 		r.ctx = ctx
 		res := perform(op, r)
@@ -192,15 +199,17 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.signal >= 0 {
-			_, _ = syscall.Write(c.signal, []byte{1}) // non-blocking; a full pipe wakes the reader all the same
+			notify(c.signal, binary.LittleEndian.AppendUint64(nil, c.ticket))
 		}
 	}()
-	patience := time.NewTimer(callPatience)
-	defer patience.Stop()
-	select {
-	case <-c.done:
-		return deliver(c.res, out)
-	case <-patience.C:
+	if !atOnce {
+		patience := time.NewTimer(callPatience)
+		defer patience.Stop()
+		select {
+		case <-c.done:
+			return deliver(c.res, out)
+		case <-patience.C:
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,7 +219,8 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 	default:
 	}
 	c.signal = fd
-	binary.LittleEndian.PutUint64(out, tickets.park(c))
+	c.ticket = tickets.park(c)
+	binary.LittleEndian.PutUint64(out, c.ticket)
 	return outcomePending
 }
 

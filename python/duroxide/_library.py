@@ -33,7 +33,7 @@ _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _FIRST_BUFFER = 64 << 10
 _MOST_KEPT = 4 << 20  # a larger buffer is not kept for the next call
 _POLL_MS = 150  # bounds the rare case that a signal arrives just before the poll begins
-_BLOCK, _PATIENCE = -1, -2
+_BLOCK, _PATIENCE, _AT_ONCE = -1, -2, -10
 
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
@@ -124,7 +124,7 @@ class Library:
             CALLBACK,
         )
         self._buffer = _Buffer()
-        self._signals = _Signals()
+        self.signals = _Signals()
         self._main = threading.main_thread().ident
 
     def call(self, op: int, handle: int = 0, head: Any = None, body: bytes = b"") -> tuple[Any, bytes]:
@@ -147,14 +147,47 @@ class Library:
         if get_ident() != self._main:
             outcome = self._call(op, handle, _BLOCK, header, len(header), body, len(body), buffer.data, buffer.size)
             return self._answer(outcome)
-        pipe = self._signals.take()
+        pipe = self.signals.take()
         try:
             fd = pipe[1] if _CAN_POLL else _PATIENCE
             outcome = self._call(op, handle, fd, header, len(header), body, len(body), buffer.data, buffer.size)
             if outcome & 3 == PENDING:
                 outcome = self._wait(_ticket(buffer.data), pipe[0])
         finally:
-            self._signals.give_back(pipe)
+            self.signals.give_back(pipe)
+        return self._answer(outcome)
+
+    def begin(self, op: int, handle: int, head: Any, body: bytes, fd: int) -> tuple[int, Optional[int]]:
+        """Begin an operation on the thread of an event loop.
+
+        Args:
+            fd: a descriptor that is told the ticket (u64) when the operation has ended; -1 = none.
+
+        Returns:
+            the outcome, for finish(); and the ticket when it is pending.
+        """
+        header = b"" if head is None else json.dumps(head).encode()
+        buffer = self._buffer
+        at = _AT_ONCE - fd if fd >= 0 else _PATIENCE
+        outcome: int = self._call(op, handle, at, header, len(header), body, len(body), buffer.data, buffer.size)
+        return outcome, _ticket(buffer.data) if outcome & 3 == PENDING else None
+
+    def fetch(self, ticket: int) -> int:
+        """Look after a pending operation; gives its outcome."""
+        buffer = self._buffer
+        outcome: int = self._fetch(ticket, buffer.data, buffer.size)
+        return outcome
+
+    def is_pending(self, outcome: int) -> bool:
+        """Whether the operation still runs."""
+        return outcome & 3 == PENDING
+
+    def cancel(self, ticket: int) -> None:
+        """Give a pending operation up. Nothing is told of it after this."""
+        self._cancel(ticket)
+
+    def finish(self, outcome: int) -> tuple[Any, bytes]:
+        """Header and body of the answer that the last begin() or fetch() of this thread brought."""
         return self._answer(outcome)
 
     def _wait(self, ticket: int, fd: int) -> int:
