@@ -399,7 +399,12 @@ func jitter(d time.Duration) time.Duration {
 type trouble struct {
 	on    bool
 	since time.Time
+	// The last error that no retry mends, and when it was logged: the same one is not said every second.
+	said   string
+	saidAt time.Time
 }
+
+const sameErrorPause = time.Minute
 
 // storeFailed counts an error of the store; the log hears once of each time of trouble. No claimed activity is started
 // before the store has taken a write again.
@@ -409,13 +414,22 @@ func (r *Runtime) storeFailed(what string, err error) {
 		return
 	}
 	if !store.IsRetryable(err) && !store.IsUnknown(err) {
-		r.logf("error", what+": "+err.Error())
+		r.mu.Lock()
+		text := err.Error()
+		again := r.trouble.said == text && time.Since(r.trouble.saidAt) < sameErrorPause
+		if !again {
+			r.trouble.said, r.trouble.saidAt = text, time.Now()
+		}
+		r.mu.Unlock()
+		if !again {
+			r.logf("error", what+": "+text)
+		}
 		return
 	}
 	r.mu.Lock()
 	first := !r.trouble.on && r.phase != phaseEnded
 	if first {
-		r.trouble = trouble{on: true, since: time.Now()}
+		r.trouble.on, r.trouble.since = true, time.Now()
 	}
 	r.mu.Unlock()
 	if first {

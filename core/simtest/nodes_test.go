@@ -258,6 +258,56 @@ func TestRestartGoesOnWhereTheLastRuntimeStopped(t *testing.T) {
 	}
 }
 
+func TestTimersGoOnAfterARestart(t *testing.T) {
+	p := standard()
+	p.Orchestration("sleep", func(c *simtest.Context, in string) (string, error) {
+		ms, err := strconv.ParseInt(in, 10, 64)
+		if err != nil {
+			return "", err
+		}
+		c.SetStatus("asleep")
+		_, err = c.Await(c.Timer(ms))
+		return "woke", err
+	})
+	w := newWorld(t, openMemory(t), p)
+	first := simtest.Start(t, w.store, p)
+	for id, ms := range map[string]string{"past": "1", "soon": "200"} {
+		w.start(id, "sleep", ms)
+		_, err := w.client.WaitStatus(w.ctx, id, 0)
+		w.must(err)
+	}
+	first.Stop()
+	second := simtest.Start(t, w.store, p, func(o *engine.Options) { o.PollInterval = time.Minute })
+	w.completes("past", "woke")
+	w.completes("soon", "woke")
+	if second.Counters().FoundByPoll != 0 {
+		t.Error("found by polling")
+	}
+}
+
+func TestDeletedInstanceLeavesItsIdToAnother(t *testing.T) {
+	p := standard()
+	entered, cancelled := make(chan struct{}, 1), make(chan struct{}, 1)
+	p.Activity("slow", func(a *engine.Activity) (string, error) {
+		entered <- struct{}{}
+		for !a.Cancelled.Load() {
+			pauseABit()
+		}
+		cancelled <- struct{}{}
+		return "of the first life", nil
+	})
+	p.Orchestration("slow", func(c *simtest.Context, _ string) (string, error) { return c.Await(c.Activity("slow", "")) })
+	w := newWorld(t, openMemory(t), p)
+	simtest.Start(t, w.store, p)
+	w.start("x", "slow", "")
+	waitFor(w, entered, "the activity")
+	_, err := w.store.Delete(w.ctx, "x", true)
+	w.must(err)
+	w.start("x", "hello", "second life")
+	w.completes("x", "hello second life")
+	waitFor(w, cancelled, "the cancel of what the first life ran")
+}
+
 func TestShutdownWhenIdleIsQuick(t *testing.T) {
 	p := standard()
 	w := newWorld(t, openMemory(t), p)
