@@ -107,6 +107,9 @@ func opInstances(r *request) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	if h.ExecutionStatus != "" && parseStatus(h.ExecutionStatus) == nil {
+		return []string{}, "", nil
+	}
 	page, err := p.store.Instances(r.ctx, store.InstanceQuery{Name: h.Name, Version: h.Version, IDPrefix: h.IDPrefix,
 		Parent: h.Parent, Status: parseStatus(h.Status), ExecutionStatus: parseStatus(h.ExecutionStatus),
 		CreatedAfter: h.CreatedAfter, CreatedBefore: h.CreatedBefore, UpdatedAfter: h.UpdatedAfter,

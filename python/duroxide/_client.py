@@ -314,9 +314,8 @@ class Client:
 
     def list_instances_by_status(self, status: str) -> list[str]:
         """The ids of the instances whose current execution has this status; an unknown status: none."""
-        if status not in ("Running", "Completed", "Failed", "ContinuedAsNew"):
-            return self._call(Op.OPEN_HANDLES, None, b"", lambda _, __: [])
-        return self._call(Op.INSTANCES, {"ids_only": True, "execution_status": status}, b"", _ids)
+        head = {"ids_only": True, "execution_status": identifier(status, "status")}
+        return self._call(Op.INSTANCES, head, b"", _ids)
 
     def list_instances(
         self,
@@ -407,8 +406,8 @@ class Client:
     def read_execution_history(self, instance_id: str, execution_id: int) -> list[Event]:
         """The events of one execution; none for an unknown one."""
         number = _number(execution_id, "execution_id")
-        head = {"i": _known(instance_id), "e": number}
-        return self._call(Op.HISTORY, head, b"", _events if number else lambda _, __: [])
+        head = {"i": _known(instance_id), "e": number or -1}  # the engine takes 0 for the current one
+        return self._call(Op.HISTORY, head, b"", _events)
 
     def get_waiting(self, instance_id: str) -> list[Waiting]:
         """What an instance waits for, from its history: no live worker is needed. Nothing for one that has ended.

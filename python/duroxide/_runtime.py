@@ -35,6 +35,9 @@ _JOIN_SECONDS = 5.0
 _EXIT_JOIN_SECONDS = 0.1
 _FIRST_VERSION = "1.0.0"
 
+_running: set[Runtime] = set()
+"""Started runtimes. They run until they are shut down, whether or not anybody keeps a reference."""
+
 
 class Runtime:
     """Runs orchestrations and activities of a store, on threads of this process.
@@ -82,6 +85,8 @@ class Runtime:
         head = {**self._options._engine(), "parallel_turns": parallel}
         answer, _ = self._library.call(Op.NEW_RUNTIME, provider._handle, head)
         self._handle: int = answer["handle"]
+        self._finalizer = weakref.finalize(self, _release, self._handle, self._pid)
+        self._finalizer.atexit = False  # the exit hook does more
         service = {"service_name": self._options.service_name}
         if self._options.service_version is not None:
             service["service_version"] = self._options.service_version
@@ -90,8 +95,6 @@ class Runtime:
         self._activities = Activities(lambda: client, self._log.put)
         self._add_activity(READ_KV, _read_kv)
         self._lanes = Lanes(self._library, self._handle, self._orchestrations, self._activities, self._warn)
-        self._finalizer = weakref.finalize(self, _release, self._handle, self._pid)
-        self._finalizer.atexit = False
         at_exit(self)
 
     def __repr__(self) -> str:
@@ -226,6 +229,7 @@ class Runtime:
                 )
             self._library.call(Op.START_RUNTIME, self._handle)
             self._state = "started"
+            _running.add(self)
             # All threads are made now: while the interpreter ends none can be made any more.
             self._log.start()
             self._activities.start()
@@ -250,7 +254,7 @@ class Runtime:
         timeout = _DEFAULT_DRAIN_MS if timeout_ms is None else milliseconds(timeout_ms, "timeout_ms")
         return self._stop(timeout, _JOIN_SECONDS)
 
-    def _stop(self, timeout_ms: int, join_seconds: float) -> bool:
+    def _stop(self, timeout_ms: int, join_seconds: float, lock_seconds: Optional[float] = None) -> bool:
         if self._pid != os.getpid():
             return True  # a forked child: there is nothing here to stop
         if self._lanes.is_own_thread():
@@ -258,7 +262,10 @@ class Runtime:
                 "shutdown() was called by an activity or orchestration of this runtime, which it would wait for; "
                 "call it from another thread"
             )
-        with self._lock:
+        # While the process ends, somebody else's shutdown() is not waited for.
+        if not self._lock.acquire(timeout=-1 if lock_seconds is None else lock_seconds):
+            return False
+        try:
             if self._state == "stopped":
                 return self._drained
             if self._state == "started":
@@ -271,15 +278,18 @@ class Runtime:
                 self._log.join(join_seconds)
                 self._drained = bool(drained)
             self._state = "stopped"
+            _running.discard(self)
             self._library.call(Op.RELEASE_RUNTIME, self._handle)
             self._finalizer.detach()
             return self._drained
+        finally:
+            self._lock.release()
 
     def _exit(self) -> None:
         """The process is ending, and nobody called shutdown()."""
         if self._state == "started" and self._pid == os.getpid():
             self._library.call(Op.EXITING, self._handle)
-        self._stop(_EXIT_DRAIN_MS, _EXIT_JOIN_SECONDS)
+        self._stop(_EXIT_DRAIN_MS, _EXIT_JOIN_SECONDS, _EXIT_DRAIN_MS / 1000)
 
     def __enter__(self) -> Runtime:
         return self.start()
