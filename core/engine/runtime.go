@@ -122,7 +122,7 @@ var defaultTiming = func() timing {
 	return timing{
 		resultWait: 50 * time.Millisecond, startWithin: time.Second, slowStep: 8 * time.Millisecond,
 		longActivity: 2 * time.Millisecond, tick: 2 * time.Millisecond, lostJobs: 500 * time.Millisecond,
-		bury: time.Second, unclaimable: 10 * time.Second, unclaimedFor: 300 * time.Second, horizon: 2 * time.Minute,
+		bury: time.Second, unclaimable: 2 * time.Second, unclaimedFor: 300 * time.Second, horizon: 2 * time.Minute,
 		pollFloor: 5 * time.Second, clockJump: 2 * time.Second, prefetch: 50 * time.Millisecond,
 		retryFirst: 10 * time.Millisecond, retryMost: 2 * time.Second, undecodable: time.Second,
 		maxResults: 4096, maxResultBytes: 64 << 20, maxGroup: 64, maxPending: 256, maxBacklog: 4096, maxPrefetch: 1024,

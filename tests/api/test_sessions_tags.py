@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -122,7 +123,8 @@ def test_session_outlives_continue_as_new_and_instances(engine: Engine) -> None:
     assert len(idents) == 1
 
 
-def test_session_moves_when_its_owner_has_gone(file_engine: Engine) -> None:
+@pytest.mark.parametrize("label", [None, "pod-1"])
+def test_session_goes_on_when_its_owner_comes_back(file_engine: Engine, label: str | None) -> None:
     engine = file_engine
     ran: list[str] = []
 
@@ -135,12 +137,14 @@ def test_session_moves_when_its_owner_has_gone(file_engine: Engine) -> None:
         def workflow(ctx: Any, input: Any) -> Any:
             yield ctx.schedule_activity_on_session("Work", None, "s")
 
-    first = engine.runtime(worker_node_id="one")
+    first = engine.runtime(worker_node_id=label)
     register(first, "first")
     first.start()
     engine.run("W")
-    engine.restart(first, lambda r: register(r, "second"), worker_node_id="two")
+    engine.restart(first, lambda r: register(r, "second"), worker_node_id=label)
+    before = time.monotonic()
     engine.run("W")
+    assert time.monotonic() - before < 2, "it waits for no lease"
     assert ran == ["first", "second"]
 
 

@@ -30,6 +30,12 @@ def grown(runtime: duroxide.Runtime, before: Counters) -> Counters:
     return {name: value - before.get(name, 0) for name, value in runtime._counters().items()}
 
 
+def settled(runtime: duroxide.Runtime, turns: int) -> Counters:
+    """The counters once so many turns are counted: a waiting client may hear of an end before they are."""
+    eventually(lambda: runtime._counters()["turns_committed"] >= turns, f"{turns} turns")
+    return runtime._counters()
+
+
 def stepping(runtime: duroxide.Runtime) -> None:
     @runtime.register_activity("Step")
     def step(ctx: Any, n: int) -> int:
@@ -111,8 +117,9 @@ def test_sequential_step_is_one_commit(quiet: Engine, steps: int) -> None:
     stepping(runtime)
     runtime.start()
     assert quiet.run("Steps", 1) == 1
-    before = runtime._counters()
+    before = settled(runtime, 2)
     assert quiet.run("Steps", steps) == steps
+    settled(runtime, 2 + steps + 1)
     counted = grown(runtime, before)
     # the start is a commit of the client; every other one is a turn's
     assert counted["turns_committed"] == steps + 1
@@ -137,6 +144,7 @@ def test_busy_node_commits_in_groups(quiet: Engine) -> None:
     ids = [quiet.start("Steps", 10) for _ in range(100)]
     for instance in ids:
         assert quiet.output(instance) == 10
+    settled(runtime, before["turns_committed"] + 100 * 11)
     counted = grown(runtime, before)
     assert counted["turns_committed"] == 100 * 11
     assert counted["commits"] < counted["turns_committed"]
