@@ -41,6 +41,7 @@ type file struct {
 	lastCommit   time.Time
 	lastID       int64
 	foreignUntil time.Time
+	commitHook   func(*sqlite.Conn) error // tests: in place of COMMIT
 
 	readers   chan *sqlite.Conn // idle ones; nil in memory
 	readerSem chan struct{}

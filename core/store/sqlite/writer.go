@@ -256,11 +256,18 @@ func (f *file) commitTogether(group []*member) error {
 		f.rollback()
 		return nil
 	}
-	if err := prepared(f.writer, "COMMIT").exec(); err != nil {
+	if err := f.endTransaction(); err != nil {
 		return f.settleUnknown(group, err)
 	}
 	f.committed()
 	return f.stillThere()
+}
+
+func (f *file) endTransaction() error {
+	if f.commitHook != nil {
+		return f.commitHook(f.writer)
+	}
+	return prepared(f.writer, "COMMIT").exec()
 }
 
 // runMember runs one member under a savepoint; a single member needs none, since the transaction is its own.
