@@ -226,6 +226,34 @@ func TestHistoryThatCannotBeReadFailsAfterAllAttempts(t *testing.T) {
 	}
 }
 
+// picky is a store that cannot hold a certain result.
+type picky struct{ store.Store }
+
+func (s picky) SettleJobs(ctx context.Context, l []store.Settlement) ([]bool, error) {
+	for i := range l {
+		if l[i].Result != nil && l[i].Result.Data == "unstorable" {
+			return nil, &store.Error{Operation: "settle", Err: errors.New("string or blob too big")}
+		}
+	}
+	return s.Store.SettleJobs(ctx, l)
+}
+
+func TestResultThatCannotBeStoredFailsItsInstance(t *testing.T) {
+	w := newSetting(t)
+	turns, work := simtest.NewProgram(), simtest.NewProgram()
+	turns.Orchestration("job", func(c *simtest.Context, in string) (string, error) { return c.Await(c.Activity("make", in)) })
+	work.Activity("make", func(a *engine.Activity) (string, error) { return a.Input, nil })
+	simtest.Start(t, w, turns)
+	simtest.Start(t, picky{w}, work)
+	for instance, input := range map[string]string{"good": "small", "bad": "unstorable"} {
+		if err := w.client.Start(w.ctx, store.Start{Instance: instance, Name: "job", Input: input}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.fails(t, "bad", "infrastructure:settle activity: settle: string or blob too big")
+	w.completes(t, "good", "small")
+}
+
 func TestExitCommitsSuccessesOnly(t *testing.T) {
 	w := newSetting(t)
 	entered, release := make(chan struct{}, 2), make(chan struct{})

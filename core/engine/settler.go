@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -11,6 +12,8 @@ type settling struct {
 	job     *job
 	result  bool // else it is given back, as if it had not been claimed
 	delayMS int64
+	// replaced: the result could not be stored, a failure that says so goes in its place.
+	replaced bool
 }
 
 func (r *Runtime) settleLocked(s settling) {
@@ -101,20 +104,37 @@ func (r *Runtime) settleBatch(batch []settling) bool {
 	_, err := r.store.SettleJobs(r.ctx, list)
 	if err != nil {
 		r.storeFailed("settle activities", err)
+		mendable := store.IsRetryable(err) || store.IsUnknown(err)
+		if !mendable && len(batch) > 1 {
+			for _, s := range batch { // one of them cannot be stored; the others can
+				r.settleBatch([]settling{s})
+			}
+			return true
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for _, s := range batch {
-			if s.job.state != jobSettling {
-				continue
-			}
-			if s.job.epoch != r.epoch || (!store.IsRetryable(err) && !store.IsUnknown(err)) {
-				// Nothing more can be done from here; the claim lapses with the node.
+			switch {
+			case s.job.state != jobSettling:
+			case s.job.epoch != r.epoch:
 				r.goneLocked(s.job)
-				continue
+			case mendable:
+				r.settles.push(s)
+			case s.result && !s.replaced:
+				// A result that can never be stored must not leave its instance waiting for ever.
+				r.unsettledBytes -= int64(len(s.job.result.Data))
+				s.replaced = true
+				s.job.result.Kind, s.job.result.Data = history.MsgActivityFailed, ""
+				s.job.result.Failure = &history.Failure{
+					Kind: history.Infrastructure, Operation: "settle activity", Message: err.Error(),
+					Activity: s.job.Name, Attempt: s.job.Attempt,
+				}
+				r.settles.push(s)
+			default: // the claim lapses with the node
+				r.goneLocked(s.job)
 			}
-			r.settles.push(s)
 		}
-		return false
+		return !mendable
 	}
 	r.storeWorks()
 	r.mu.Lock()
