@@ -31,7 +31,7 @@ const (
 	classConfiguration    = "ConfigurationError"
 )
 
-var errStaleHandle = &callError{Class: classState, Text: "this object is closed"}
+var errStaleHandle = &callError{Class: classState, Text: "this provider or runtime is closed"}
 
 func failed(class, format string, args ...any) *callError {
 	return &callError{Class: class, Text: fmt.Sprintf(format, args...)}

@@ -56,6 +56,7 @@ Log = Callable[[str, str, "dict[str, str]"], None]
 
 _AnyGenerator = Generator[Any, Any, Any]
 _MAX_DEPTH = 100
+_MAX_RAISED = 10_000
 _moment = MOMENT.unpack_from
 _MOMENT_SIZE = MOMENT.size
 
@@ -237,13 +238,15 @@ class Execution:
         return self._end(YIELD_RETURN, branch, at) + _frames.text(payload)
 
     def _failed(self, branch: int, e: BaseException, kind: int) -> bytes:
-        # The exception itself is raised again in whoever awaits this branch; without its frames, which would keep
-        # everything alive that they hold.
         message = safe_encode(format_exception(e))
         at = of_traceback(e.__traceback__)
         self._drop(branch)
         if branch != 0:
-            self._raised[branch] = e.with_traceback(None)
+            # Whoever awaits this branch gets the very same exception. Those that nobody gets, since an all shows their
+            # text, are dropped in time: their frames keep alive what they hold.
+            self._raised[branch] = e
+            if len(self._raised) > _MAX_RAISED:
+                del self._raised[next(iter(self._raised))]
         return self._end(kind, branch, at) + _frames.failure(
             message, safe_encode(type(e).__name__), safe_encode(safe_str(e))
         )
