@@ -128,6 +128,48 @@ func TestTwoRuntimesShareAFile(t *testing.T) {
 	}
 }
 
+func TestSecondRuntimeTakesWhatTheFirstHasNoSlotFor(t *testing.T) {
+	p := standard()
+	entered, release := make(chan struct{}, 16), make(chan struct{})
+	p.Activity("block", func(*engine.Activity) (string, error) {
+		entered <- struct{}{}
+		<-release
+		return "x", nil
+	})
+	p.Orchestration("wide", func(c *simtest.Context, _ string) (string, error) {
+		var all []simtest.Task
+		for range 16 {
+			all = append(all, c.Activity("block", ""))
+		}
+		if _, err := c.Await(c.All(all...)); err != nil {
+			return "", err
+		}
+		return c.Await(c.Activity("echo", "done"))
+	})
+	path := filepath.Join(t.TempDir(), "shared.db")
+	w := newWorld(t, openFile(t, path), p)
+	other := openFile(t, path)
+	t.Cleanup(func() { w.must(other.Close()) })
+	minute := func(o *engine.Options) { o.PollInterval = time.Minute }
+	a, b := simtest.Start(t, w.store, p, minute), simtest.Start(t, other, p, minute)
+	w.start("w", "wide", "")
+	for range 16 { // eight on each, all at once
+		waitFor(w, entered, "an activity")
+	}
+	close(release)
+	w.completes("w", "done")
+	ca, cb := a.Counters(), b.Counters()
+	if ca.FoundByPoll+cb.FoundByPoll != 0 {
+		t.Error("found by polling")
+	}
+	if loads := ca.Loads + cb.Loads; loads != 0 {
+		t.Errorf("%d loads: the instance did not stay where it is in memory", loads)
+	}
+	if cb.SettledAlone != 8 {
+		t.Errorf("%d results went through the store, want the eight of the other node", cb.SettledAlone)
+	}
+}
+
 func TestWorkOfADeadNodeIsTakenOver(t *testing.T) {
 	p := standard()
 	var runs atomic.Int64
