@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -35,7 +36,7 @@ func (r *Runtime) watch() {
 	r.spreadLocked()
 	r.mu.Unlock()
 	for _, f := range stuck {
-		text := "orchestration code blocks its lane; orchestrations must not block, move the work into an activity"
+		text := fmt.Sprintf("orchestration code of %q blocks its lane; orchestrations must not block, move the work into an activity", f.instance)
 		if !f.replaced {
 			text += " (no spare lane is left)"
 		}

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import sys
 from collections.abc import Generator
 from threading import get_ident
 from types import GeneratorType
@@ -43,6 +44,7 @@ from duroxide._frames import (
 )
 from duroxide._locations import (
     format_exception,
+    of_stack,
     of_traceback,
     of_yield,
     place,
@@ -380,6 +382,14 @@ class Execution:
                 del stepping[thread]
             else:
                 stepping[thread] = before
+
+
+def standing_at(instance_id: str) -> str:
+    """Where the code of an instance is now, as ``file:line``; empty when no thread is stepping it."""
+    for thread, execution in list(stepping.items()):
+        if execution._ctx.instance_id == instance_id:
+            return of_stack(sys._current_frames().get(thread)).decode()
+    return ""
 
 
 _OTHER_CONTEXT = "this task was made by the context of another orchestration; make it with the ctx of this one"

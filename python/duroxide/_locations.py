@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from types import CodeType, GeneratorType, TracebackType
+from types import CodeType, FrameType, GeneratorType, TracebackType
 from typing import Any, Optional
 
 from duroxide import _frames
@@ -70,6 +70,20 @@ def of_traceback(tb: Optional[TracebackType]) -> bytes:
         if not code.co_filename.startswith(_HERE):
             found = place(code, tb.tb_lineno or code.co_firstlineno)[1]
         tb = tb.tb_next
+    return found
+
+
+def of_stack(frame: Optional[FrameType]) -> bytes:
+    """Where the user's function stands that this package has called on a running thread."""
+    found = b""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith(_HERE):
+            if found:
+                break
+        else:
+            found = place(code, frame.f_lineno or code.co_firstlineno)[1]
+        frame = frame.f_back
     return found
 
 

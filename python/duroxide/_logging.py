@@ -18,6 +18,7 @@ import sys
 import threading
 from typing import IO, Any, Optional
 
+from duroxide._driver import standing_at
 from duroxide._errors import ConfigurationError
 from duroxide._frames import Op
 from duroxide._library import Library
@@ -204,6 +205,9 @@ class Log:
         target = record["target"]
         rank = _RANKS.get(record["level"], 1)
         fields = {**self._service, **(record.get("fields") or {})}
+        if "since_ms" in fields:
+            # About code that is running now: only this side knows where it stands.
+            fields["at"] = standing_at(fields.get("instance_id", ""))
         logger = logging.getLogger(target)
         try:
             if (

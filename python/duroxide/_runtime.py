@@ -16,6 +16,7 @@ from duroxide._activity import Activities, ActivityContext
 from duroxide._client import Client
 from duroxide._codec import Milliseconds, identifier, milliseconds, remember_name
 from duroxide._context import READ_KV
+from duroxide._driver import standing_at
 from duroxide._errors import InvalidArgument, RegistrationError, RuntimeStateError
 from duroxide._frames import Op
 from duroxide._lanes import Lanes
@@ -347,7 +348,10 @@ class Runtime:
         answer = self._ask(Op.HEALTH)
         if answer is None:
             raise RuntimeStateError("the runtime is not started")
-        return {**answer, **{k: answer[k] or [] for k in ("stuck", "waiting", "blocked")}}
+        health = {**answer, **{k: answer[k] or [] for k in ("stuck", "waiting", "blocked")}}
+        for stuck in health["stuck"]:
+            stuck["at"] = standing_at(stuck["instance"]) or stuck["at"]
+        return health
 
     def _counters(self) -> dict[str, int]:
         """Counters of the engine's inner workings. For tests."""
