@@ -114,6 +114,7 @@ def test_code_may_go_on_differently_after_the_end_of_history(engine: Engine) -> 
     assert engine.output(instance) == [1, "new"]
 
 
+@pytest.mark.xfail(raises=duroxide.ConfigurationError, reason="on_nondeterminism='block' is refused as yet")
 def test_blocked_instance_goes_on_with_code_that_fits(engine: Engine) -> None:
     engine.expected_errors.append("nondeterministic")
     runtime, instance = begin(engine, on_nondeterminism="block")
@@ -127,6 +128,7 @@ def test_blocked_instance_goes_on_with_code_that_fits(engine: Engine) -> None:
     assert engine.output(instance) == 1
 
 
+@pytest.mark.xfail(raises=AttributeError, reason="there is no revive_instance as yet")
 def test_revived_instance_goes_on_where_it_stood(engine: Engine) -> None:
     engine.expected_errors.append("nondeterministic")
     runtime, instance = begin(engine)
@@ -139,6 +141,9 @@ def test_revived_instance_goes_on_where_it_stood(engine: Engine) -> None:
     assert engine.output(instance) == 1
     with pytest.raises(duroxide.InstanceNotFound):
         engine.client.revive_instance("nobody")
+    for bad in ("", None, 5, "a\0b", "x" * 2049):
+        with pytest.raises((ValueError, TypeError)):
+            engine.client.revive_instance(bad)
     with pytest.raises(duroxide.InvalidArgument):
         engine.client.revive_instance(instance)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import Any
 
+import pytest
+
 import duroxide
-from harness import Engine, eventually
+from harness import Engine, eventually, must
 
 
 def test_snapshot_is_exact(engine: Engine) -> None:
@@ -80,7 +83,7 @@ def test_health(memory: Engine) -> None:
     assert (health["stuck"], health["blocked"]) == ([], [])
 
 
-def test_oldest_waiting_job_is_named(memory: Engine) -> None:
+def test_work_that_nobody_knows_is_listed_as_blocked(memory: Engine) -> None:
     runtime = memory.runtime()
 
     @runtime.register_orchestration("W")
@@ -88,7 +91,47 @@ def test_oldest_waiting_job_is_named(memory: Engine) -> None:
         yield ctx.schedule_activity("Nobody has it")
 
     runtime.start()
-    memory.start("W")
-    waiting = eventually(lambda: runtime.health()["waiting"])
-    assert [w["activity"] for w in waiting] == ["Nobody has it"]
+    instance = memory.start("W")
+    (blocked,) = eventually(lambda: runtime.health()["blocked"])
+    assert instance in blocked
+    assert "Nobody has it" in blocked
     assert memory.client.get_queue_depths().worker_queue == 1
+
+
+def test_oldest_waiting_job_is_named(memory: Engine) -> None:
+    runtime = memory.runtime(worker_concurrency=1)
+    begun, release = threading.Event(), threading.Event()
+
+    @runtime.register_activity("Hold")
+    def hold(ctx: Any, input: Any) -> None:
+        begun.set()
+        must(release)
+
+    @runtime.register_orchestration("W")
+    def workflow(ctx: Any, input: Any) -> Any:
+        yield ctx.all([ctx.schedule_activity("Hold", n) for n in range(3)])
+
+    runtime.start()
+    instance = memory.start("W")
+    try:
+        must(begun)
+        waiting = eventually(lambda: runtime.health()["waiting"])
+        assert [(w["activity"], w["tag"]) for w in waiting] == [("Hold", "")]
+    finally:
+        release.set()
+    memory.output(instance)
+
+
+@pytest.mark.xfail(raises=AssertionError, reason="health() knows only the jobs that its node has claimed")
+def test_job_with_a_tag_that_nobody_serves_is_named(memory: Engine) -> None:
+    runtime = memory.runtime()
+    runtime.register_activity("Train", lambda ctx, input: input)
+
+    @runtime.register_orchestration("W")
+    def workflow(ctx: Any, input: Any) -> Any:
+        yield ctx.schedule_activity("Train").with_tag("gpu")
+
+    runtime.start()
+    memory.start("W")
+    waiting = eventually(lambda: runtime.health()["waiting"], seconds=3)
+    assert [(w["activity"], w["tag"]) for w in waiting] == [("Train", "gpu")]

@@ -58,7 +58,6 @@ NAME: dict[str, Callable[[Client, Any], Any]] = {
     "info id": lambda c, bad: c.get_instance_info(bad),
     "execution info id": lambda c, bad: c.get_execution_info(bad, 1),
     "waiting id": lambda c, bad: c.get_waiting(bad),
-    "revive id": lambda c, bad: c.revive_instance(bad),
 }
 
 
