@@ -15,9 +15,14 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-const callCommit = `SELECT what, member, id, token, a, b, c, d, e, f, g, t1, t2, t3, t4, t5, t6, t7, t8 FROM {schema}.duroxide_commit(
+const answerColumns = `what, member, id, token, a, b, c, d, e, f, g, t1, t2, t3, t4, t5, t6, t7, t8`
+
+const callCommit = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_commit(
 	$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29,
 	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54)`
+
+const callStep = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)`
 
 // groupSize bounds a call: with more turns their rows stay locked longer than the round trips cost that are saved.
 const groupSize = 64
@@ -199,7 +204,11 @@ func (c *committing) run(ctx context.Context, conn *pgxpool.Conn) error {
 	pending := make([]untaken, len(c.turns))
 	unclaimed := len(c.call.work.schedule)
 	sent := c.store.clock.local()
-	err := each(ctx, conn, c.store.sql.in(callCommit), c.call.args(), func(rows pgx.Rows) error {
+	sql, args := callCommit, c.call.args
+	if c.call.isStep() {
+		sql, args = callStep, c.call.stepArgs
+	}
+	err := each(ctx, conn, c.store.sql.in(sql), hot(conn, args()), func(rows pgx.Rows) error {
 		var r answerRow
 		var token tokenScanner
 		if err := rows.Scan(&r.what, &r.member, &r.id, &token, &r.a, &r.b, &r.c, &r.d, &r.e, &r.f, &r.g,

@@ -436,6 +436,35 @@ func (c *commitCall) args() []any {
 	}
 }
 
+// isStep reports whether duroxide_step can make the commit.
+func (c *commitCall) isStep() bool {
+	t := &c.turn
+	return len(t.instance) == 1 && !c.mail && !c.inSessions && t.how[0] != howContinued && t.statusVersion[0] == nil && c.rest.empty() &&
+		t.open[0] == "[]" && t.used[0] == "[]" && len(c.batch.member) <= 1 && len(c.work.schedule) <= stepJobs
+}
+
+// stepJobs is up to how many jobs duroxide_step inserts: one after another, so that many are better inserted together.
+const stepJobs = 4
+
+// stepArgs are the parameters of duroxide_step, in its order.
+func (c *commitCall) stepArgs() []any {
+	t, w, b := &c.turn, &c.work, &c.batch
+	var first, last *int64
+	var events *string
+	if len(b.member) > 0 {
+		first, last, events = &b.first[0], &b.last[0], &b.events[0]
+	}
+	return []any{
+		c.node, c.lease,
+		t.instance[0], t.life[0], t.expect[0], t.turn[0], t.execution[0], t.node[0], t.name[0], t.version[0], t.next[0], t.begins[0],
+		t.how[0] == howEnded, t.status[0], t.output[0], t.failure[0],
+		list(c.message.row), list(c.job.id), list(c.job.token), first, last, events,
+		list(w.schedule), list(w.name), list(w.input), list(w.tag), list(w.lane), list(w.timeout), list(w.attempt), list(w.retryOf),
+		list(w.claimRank),
+		c.claimer, t.limit[0], uuid(c.token), c.filter.names, c.filter.tags, c.filter.any, c.filter.held, c.mayTake, c.label,
+	}
+}
+
 // list gives an empty array for nil, which would be NULL.
 func list[T any](v []T) []T {
 	if v == nil {

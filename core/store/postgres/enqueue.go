@@ -49,7 +49,7 @@ func (s *Store) Enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 			t = tidings{}
 			clear(stored)
 			sent := s.clock.local()
-			return each(ctx, c, s.sql.in(callEnqueue), []any{int64(earlyMailLimit), instances, kind, ids, names, data}, func(rows pgx.Rows) error {
+			return each(ctx, c, s.sql.in(callEnqueue), hot(c, []any{int64(earlyMailLimit), instances, kind, ids, names, data}), func(rows pgx.Rows) error {
 				var ord int
 				var kept bool
 				var visible *int64

@@ -109,7 +109,7 @@ func isBrokenConnection(err error) bool {
 
 func isPermanentConnect(err error) bool {
 	code := sqlState(err)
-	return strings.HasPrefix(code, "28") || code == "3D000" || code == "42501"
+	return strings.Contains(err.Error(), "server refused TLS") || strings.HasPrefix(code, "28") || code == "3D000" || code == "42501"
 }
 
 // isUndone reports whether err says that the statement has certainly changed nothing: the server refused it, or it was
@@ -124,6 +124,10 @@ func isUndone(err error) bool {
 
 // explain says in plain words what most often lies behind an error at open.
 func explain(err error) string {
+	var own *store.Error
+	if errors.As(err, &own) {
+		err = own.Err // its operation is said already
+	}
 	text := err.Error()
 	var e *pgconn.PgError
 	if errors.As(err, &e) {

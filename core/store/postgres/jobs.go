@@ -101,9 +101,9 @@ func (s *Store) ClaimJobs(ctx context.Context, c store.Claim) ([]store.Job, erro
 		operation: "claim jobs",
 		run: func(ctx context.Context, conn *pgxpool.Conn) error {
 			jobs = nil
-			return each(ctx, conn, s.sql.in(callClaim), []any{
+			return each(ctx, conn, s.sql.in(callClaim), hot(conn, []any{
 				int64(c.Limit), string(c.Node), uuid(token), f.names, f.tags, f.any, f.held, c.MayTake, c.Label,
-			}, collect)
+			}), collect)
 		},
 		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
 			jobs = nil
@@ -142,9 +142,9 @@ func (s *Store) SettleJobs(ctx context.Context, settlements []store.Settlement) 
 		t = tidings{}
 		clear(settled)
 		sent := s.clock.local()
-		return each(ctx, c, s.sql.in(callSettle), []any{
+		return each(ctx, c, s.sql.in(callSettle), hot(c, []any{
 			ids, uuids(tokens), back, delay, counted, life, execution, kind, source, data, failure,
-		}, func(rows pgx.Rows) error {
+		}), func(rows pgx.Rows) error {
 			var ord int
 			var instance *string
 			var stored bool

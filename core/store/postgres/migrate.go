@@ -51,12 +51,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	case current > len(newest):
 		return newerSchema(s.schema, current, len(newest))
 	}
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// A process that is stopped in here must not keep all others from starting.
 		if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = '30s'"); err != nil {
 			return err

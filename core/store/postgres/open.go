@@ -143,7 +143,7 @@ func open(ctx context.Context, url string, o Options) (s *Store, secret string, 
 
 // connecting names the time-out instead of the context that ran out.
 func connecting(ctx context.Context, err error, after time.Duration) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
 		return &store.Error{Operation: "open", Retryable: true, Err: fmt.Errorf("no answer within %v (%w)", after, err)}
 	}
 	return err
@@ -178,9 +178,34 @@ func poolConfig(config *pgxpool.Config, url string, o Options) {
 			return nil
 		}
 	}
+	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe {
+		config.AfterConnect = markDirect
+	}
 	if o.configure != nil {
 		o.configure(config)
 	}
+}
+
+// direct is the key under which a connection is marked that leads to a server process of its own.
+const direct = "duroxide.direct"
+
+// markDirect notes whether there is no pooler in between: one would give a process id that is not the server's. Then
+// prepared statements are safe, which save the server parsing the hot ones each time.
+func markDirect(ctx context.Context, c *pgx.Conn) error {
+	var pid uint32
+	if err := c.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		return err
+	}
+	c.PgConn().CustomData()[direct] = pid == c.PgConn().PID()
+	return nil
+}
+
+// hot adds the mode of execution to the arguments of a statement that is sent all the time.
+func hot(c *pgxpool.Conn, args []any) []any {
+	if is, ok := c.Conn().PgConn().CustomData()[direct].(bool); ok && is {
+		return append([]any{pgx.QueryExecModeCacheStatement}, args...)
+	}
+	return args
 }
 
 // checkSchema refuses names that Postgres would cut off or that belong to it.

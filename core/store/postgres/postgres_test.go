@@ -207,3 +207,13 @@ func (s *Store) RaiseMinWriter(to int) error {
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, clock *storetest.Clock) store.Store { return openClocked(t, clock) })
 }
+
+// demandPassword makes the server ask a role for its password.
+func (s *testServer) demandPassword(role string) error {
+	path := filepath.Join(s.home, "data", "pg_hba.conf")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append([]byte("host all "+role+" 127.0.0.1/32 scram-sha-256\n"), before...), 0o600)
+}

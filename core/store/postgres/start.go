@@ -44,8 +44,10 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 			var lostID []int64
 			var lostToken []pgtype.UUID
 			sent := s.clock.local()
-			err := c.QueryRow(ctx, s.sql.in(callStart), st.Instance, life, uuid(turn), st.Name, st.Version, st.Input, max(st.DelayMS, 0),
-				string(node), st.IfExists == store.ExistsRestartIfEnded).Scan(&started, &at, &row, &removed, &lostID, &lostToken)
+			err := c.QueryRow(ctx, s.sql.in(callStart), hot(c, []any{
+				st.Instance, life, uuid(turn), st.Name, st.Version, st.Input, max(st.DelayMS, 0), string(node),
+				st.IfExists == store.ExistsRestartIfEnded,
+			})...).Scan(&started, &at, &row, &removed, &lostID, &lostToken)
 			if err != nil {
 				if sqlState(err) == codeRunning {
 					return fmt.Errorf("%w: %w", store.ErrStillRunning, err)
