@@ -293,7 +293,7 @@ func (p *poller) look(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(ctx, announceBound)
 	defer cancel()
 	var now int64
-	err := p.news.store.pool.QueryRow(bounded, p.news.store.sql.in("SELECT last_value FROM {schema}.duroxide_ids")).Scan(&now)
+	err := p.news.store.pool.QueryRow(bounded, p.news.store.sql.in("SELECT last_value + is_called::integer FROM {schema}.duroxide_ids")).Scan(&now)
 	if err != nil {
 		p.known = false
 		p.pause = slowestPoll

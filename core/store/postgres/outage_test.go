@@ -24,6 +24,7 @@ type wire struct {
 	target   string
 	mu       sync.Mutex
 	open     map[net.Conn]bool
+	mislead  atomic.Bool  // LISTEN goes to another channel, as if a pooler kept notifications to itself
 	deaf     atomic.Bool  // answers are swallowed and the connection is cut instead
 	cuts     atomic.Int64 // so cut
 	done     sync.WaitGroup
@@ -82,6 +83,9 @@ func (w *wire) questions(client, backend net.Conn, spared *atomic.Bool) {
 			return
 		}
 		spared.Store(bytes.Contains(buffer[:n], []byte("pg_notify")))
+		if w.mislead.Load() {
+			copy(buffer, bytes.ReplaceAll(buffer[:n], []byte("LISTEN duroxide_"), []byte("LISTEN elsewhere")))
+		}
 		if _, err := backend.Write(buffer[:n]); err != nil {
 			return
 		}
