@@ -9,28 +9,7 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// Those that are due, the longest waiting first. Whether mail is waited for is decided here, from the row of its instance:
-// where it is inserted, the turn that opens its queue may be about to commit. idle = nothing here for a turn.
-const selectReady = `SELECT m.instance_id, i.instance, i.node, i.status <> 'Running' OR (m.kind = 'mail' AND NOT i.open_queues ? m.name) AS idle
-	FROM {schema}.duroxide_messages m JOIN {schema}.duroxide_instances i ON i.id = m.instance_id
-	WHERE m.visible_at IS NOT NULL AND m.visible_at <= (SELECT {schema}.duroxide_now())
-		AND CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY ($1::text[])
-		AND (i.node = $2 OR m.visible_at <= (SELECT {schema}.duroxide_now()) - $3::bigint
-			OR NOT EXISTS (SELECT FROM {schema}.duroxide_nodes n WHERE n.node = i.node AND n.until >= (SELECT {schema}.duroxide_now())))
-	ORDER BY m.visible_at, m.instance_id LIMIT $4`
-
-const selectDue = `SELECT i.instance, m.visible_at
-	FROM {schema}.duroxide_messages m JOIN {schema}.duroxide_instances i ON i.id = m.instance_id
-	WHERE m.visible_at IS NOT NULL AND m.visible_at > (SELECT {schema}.duroxide_now())
-		AND m.visible_at <= (SELECT {schema}.duroxide_now()) + $3::bigint
-		AND CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY ($1::text[])
-		AND (i.node = $2 OR NOT EXISTS (SELECT FROM {schema}.duroxide_nodes n
-			WHERE n.node = i.node AND n.until >= (SELECT {schema}.duroxide_now())))
-	ORDER BY m.visible_at, m.instance_id LIMIT $4`
-
-// The time, and whether other nodes live.
-const selectAlive = `SELECT {schema}.duroxide_now(), EXISTS (SELECT FROM {schema}.duroxide_nodes
-	WHERE node <> $1 AND until >= (SELECT {schema}.duroxide_now()))`
+const callReady = `SELECT what, id, instance, node, at, idle FROM {schema}.duroxide_ready($1, $2, $3, $4, $5, $6)`
 
 // Of several nodes that found an instance one gets it. Rows that somebody is changing are left to that one.
 const takeInstances = `UPDATE {schema}.duroxide_instances i SET node = $1
@@ -50,103 +29,106 @@ type candidate struct {
 	node     string
 }
 
+// found is what one look gives.
+type found struct {
+	candidates []candidate
+	idle       []int64 // instances with messages that nobody waits for
+	due        []store.DueInstance
+	others     bool // other nodes live
+	full       bool // there may be more
+}
+
 // Ready implements [store.Store].
 func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResult, error) {
-	names := list(q.Names)
-	var found []candidate
-	var idle []int64
-	var others bool
+	var f found
 	for limit := max(q.Limit, 1) * 2; ; limit *= 4 {
-		full := false
-		err := s.read(ctx, "look for ready instances", func(db querier) error {
-			sent := s.clock.local()
-			var at int64
-			if err := db.QueryRow(ctx, s.sql.in(selectAlive), string(q.Node)).Scan(&at, &others); err != nil {
-				return err
-			}
-			s.clock.heard(sent, at)
-			var err error
-			found, idle, full, err = s.candidates(ctx, db, &q, names, limit)
+		err := s.read(ctx, "look for ready instances", func(db querier) (err error) {
+			f, err = s.look(ctx, db, &q, limit)
 			return err
 		})
 		if err != nil {
 			return store.ReadyResult{}, err
 		}
-		if !full || len(found) >= q.Limit || limit >= readyMost {
+		// Those that are skipped must not hide the ones behind them.
+		if !f.full || len(f.candidates) >= q.Limit || limit >= readyMost {
 			break
 		}
 	}
-	if len(idle) > 0 {
-		if err := s.hide(ctx, idle); err != nil {
+	if len(f.idle) > 0 {
+		if err := s.hide(ctx, f.idle); err != nil {
 			return store.ReadyResult{}, err
 		}
 	}
-	result := store.ReadyResult{}
-	var taken []candidate
-	for _, c := range found {
-		if others && c.node != string(q.Node) {
-			taken = append(taken, c)
-		} else {
+	result := store.ReadyResult{Due: f.due}
+	var foreign []candidate
+	for _, c := range f.candidates {
+		if f.others && c.node != string(q.Node) {
+			foreign = append(foreign, c)
+		}
+	}
+	mine := map[string]bool{}
+	if len(foreign) > 0 {
+		var err error
+		if mine, err = s.take(ctx, q.Node, foreign); err != nil {
+			return store.ReadyResult{}, err
+		}
+	}
+	for _, c := range f.candidates {
+		if !f.others || c.node == string(q.Node) || mine[c.instance] {
 			result.Instances = append(result.Instances, c.instance)
 		}
 	}
-	if len(taken) > 0 {
-		mine, err := s.take(ctx, q.Node, taken)
-		if err != nil {
-			return store.ReadyResult{}, err
-		}
-		result.Instances = result.Instances[:0]
-		for _, c := range found {
-			if mine[c.instance] || !others || c.node == string(q.Node) {
-				result.Instances = append(result.Instances, c.instance)
-			}
-		}
-	}
-	if q.HorizonMS <= 0 {
-		return result, nil
-	}
-	err := s.read(ctx, "look for timers", func(db querier) error {
-		result.Due = nil
-		listed := map[string]bool{}
-		return each(ctx, db, s.sql.in(selectDue), []any{names, string(q.Node), q.HorizonMS, dueLimit}, func(rows pgx.Rows) error {
-			var d store.DueInstance
-			err := rows.Scan(&d.Instance, &d.Due)
-			if !listed[d.Instance] {
-				listed[d.Instance] = true
-				result.Due = append(result.Due, d)
-			}
-			return err
-		})
-	})
-	return result, err
+	return result, nil
 }
 
-// candidates looks at so many due messages. full: there may be more.
-func (s *Store) candidates(ctx context.Context, db querier, q *store.ReadyQuery, names []string, limit int) (found []candidate, idle []int64, full bool, err error) {
-	seen := map[int64]bool{}
-	n := 0
-	err = each(ctx, db, s.sql.in(selectReady), []any{names, string(q.Node), store.AffinityDelay.Milliseconds(), limit}, func(rows pgx.Rows) error {
-		var c candidate
-		var nothing bool
-		if err := rows.Scan(&c.id, &c.instance, &c.node, &nothing); err != nil {
+// look reads so many due messages.
+func (s *Store) look(ctx context.Context, db querier, q *store.ReadyQuery, limit int) (f found, err error) {
+	seen, listed, n := map[int64]bool{}, map[int64]bool{}, 0
+	sent := s.clock.local()
+	args := []any{string(q.Node), list(q.Names), store.AffinityDelay.Milliseconds(), limit, q.HorizonMS, dueLimit}
+	err = each(ctx, db, s.sql.in(callReady), args, func(rows pgx.Rows) error {
+		var what int
+		var id, at *int64
+		var instance, node *string
+		var idle bool
+		if err := rows.Scan(&what, &id, &instance, &node, &at, &idle); err != nil {
 			return err
 		}
-		n++
-		if nothing {
-			idle = append(idle, c.id)
-			return nil
-		}
-		if seen[c.id] || len(found) >= q.Limit {
-			return nil
-		}
-		seen[c.id] = true
-		if q.Skip == nil || !q.Skip(c.instance) {
-			found = append(found, c)
+		c := candidate{id: value(id), instance: value(instance), node: value(node)}
+		switch what {
+		case lookTime:
+			s.clock.heard(sent, value(at))
+			f.others = idle
+		case lookReady:
+			n++
+			switch {
+			case idle:
+				f.idle = append(f.idle, c.id)
+			case seen[c.id], len(f.candidates) >= q.Limit:
+			default:
+				seen[c.id] = true
+				if q.Skip == nil || !q.Skip(c.instance) {
+					f.candidates = append(f.candidates, c)
+				}
+			}
+		case lookDue:
+			if !listed[c.id] {
+				listed[c.id] = true
+				f.due = append(f.due, store.DueInstance{Instance: c.instance, Due: value(at)})
+			}
 		}
 		return nil
 	})
-	return found, idle, n == limit, err
+	f.full = n == limit
+	return f, err
 }
+
+// What a row of duroxide_ready tells.
+const (
+	lookTime  = 0
+	lookReady = 1
+	lookDue   = 2
+)
 
 func (s *Store) hide(ctx context.Context, instances []int64) error {
 	return s.write(ctx, write{operation: "hide mail", run: func(ctx context.Context, c *pgxpool.Conn) error {

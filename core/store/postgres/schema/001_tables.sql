@@ -1,6 +1,9 @@
 -- Times are ms since the epoch, taken from the clock of the database. {{.schema}} is the quoted schema.
 -- Names and ids compare as bytes.
 
+-- The functions of the following files are planned once for each session, often while tables are empty that grow later;
+-- their settings keep the planner from what is only good for tables that stay small.
+
 -- Ids of messages and jobs. Every commit draws from it, so its last value tells who polls that something happened.
 CREATE SEQUENCE {{.schema}}.duroxide_ids;
 

@@ -25,7 +25,8 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_deliver(p_now bigint, d_instance text[], d_life text[], d_execution bigint[], d_kind text[],
     d_message_id text[], d_source bigint[], d_name text[], d_data text[], d_failure text[])
 RETURNS TABLE (ord integer, found boolean, stored boolean, visible_at bigint)
-LANGUAGE plpgsql AS $duroxide$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
 #variable_conflict use_column
 BEGIN
     PERFORM 1 FROM {{.schema}}.duroxide_instances i WHERE i.instance = ANY (d_instance) ORDER BY i.instance FOR KEY SHARE;
@@ -61,7 +62,8 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_enqueue(p_limit bigint, d_instance text[], d_kind text[], d_message_id text[], d_name text[],
     d_data text[])
 RETURNS TABLE (ord integer, stored boolean, visible_at bigint, at bigint)
-LANGUAGE plpgsql AS $duroxide$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
 #variable_conflict use_column
 DECLARE
     v_now     bigint := {{.schema}}.duroxide_now();
@@ -99,7 +101,8 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_begin(p_now bigint, p_node text, b_instance text[], b_life text[], b_turn uuid[], b_name text[],
     b_version text[], b_input text[], b_due bigint[], b_parent text[], b_parent_life text[], b_parent_execution bigint[],
     b_parent_schedule bigint[])
-RETURNS text[] LANGUAGE plpgsql AS $duroxide$
+RETURNS text[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
 #variable_conflict use_column
 DECLARE
     v_lives     text[];
@@ -139,7 +142,8 @@ $duroxide$;
 -- Settles the mail that somebody came upon while looking for work: what nobody waits for is hidden, and what is left of
 -- an ended instance is removed. The instance's row is locked meanwhile, as it is by the turn that opens a queue, so one
 -- of both sees the other.
-CREATE FUNCTION {{.schema}}.duroxide_hide(p_instances bigint[]) RETURNS void LANGUAGE plpgsql AS $duroxide$
+CREATE FUNCTION {{.schema}}.duroxide_hide(p_instances bigint[]) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
 DECLARE
     v_locked bigint[];
 BEGIN
@@ -150,5 +154,41 @@ BEGIN
     UPDATE {{.schema}}.duroxide_messages m SET visible_at = NULL FROM {{.schema}}.duroxide_instances i
         WHERE i.id = ANY (v_locked) AND m.instance_id = i.id AND m.kind = 'mail' AND m.visible_at IS NOT NULL
             AND NOT i.open_queues ? m.name;
+END
+$duroxide$;
+
+-- Looks for work: the time and whether other nodes live (what = 0, at and idle), what is due, the longest waiting first
+-- (1), and, up to p_horizon ms ahead, what is due later (2). What another live node committed last is left to it for
+-- p_affinity ms. Whether mail is waited for is decided here, from the row of its instance: where it is inserted, the turn
+-- that opens its queue may be about to commit. idle: nothing here for a turn.
+CREATE FUNCTION {{.schema}}.duroxide_ready(p_node text, p_names text[], p_affinity bigint, p_limit integer, p_horizon bigint,
+    p_due_limit integer)
+RETURNS TABLE (what integer, id bigint, instance text, node text, at bigint, idle boolean)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    SET enable_mergejoin = off SET enable_material = off
+AS $duroxide$
+#variable_conflict use_column
+DECLARE
+    v_now    bigint := {{.schema}}.duroxide_now();
+    v_others text[] := ARRAY(SELECT n.node FROM {{.schema}}.duroxide_nodes n WHERE n.node <> p_node AND n.until >= v_now);
+BEGIN
+    what := 0; at := v_now; idle := cardinality(v_others) > 0;
+    RETURN NEXT;
+    RETURN QUERY
+    SELECT 1, m.instance_id, i.instance, i.node, m.visible_at, i.status <> 'Running' OR (m.kind = 'mail' AND NOT i.open_queues ? m.name)
+    FROM {{.schema}}.duroxide_messages m JOIN {{.schema}}.duroxide_instances i ON i.id = m.instance_id
+    WHERE m.visible_at IS NOT NULL AND m.visible_at <= v_now
+        AND CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY (p_names)
+        AND (m.visible_at <= v_now - p_affinity OR NOT i.node = ANY (v_others))
+    ORDER BY m.visible_at, m.instance_id LIMIT p_limit;
+    IF p_horizon > 0 THEN
+        RETURN QUERY
+        SELECT 2, m.instance_id, i.instance, i.node, m.visible_at, false
+        FROM {{.schema}}.duroxide_messages m JOIN {{.schema}}.duroxide_instances i ON i.id = m.instance_id
+        WHERE m.visible_at IS NOT NULL AND m.visible_at > v_now AND m.visible_at <= v_now + p_horizon
+            AND CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY (p_names)
+            AND NOT i.node = ANY (v_others)
+        ORDER BY m.visible_at, m.instance_id LIMIT p_due_limit;
+    END IF;
 END
 $duroxide$;
