@@ -182,7 +182,6 @@ type answerRow struct {
 	member              *int
 	id                  *int64
 	token               [16]byte
-	tokenSet            bool
 	a, b, c, d, e, f, g *int64
 	t                   [8]*string
 }

@@ -323,10 +323,11 @@ func (c *commitCall) addWork(member int, turn *store.Turn) {
 }
 
 func (c *commitCall) addNews(member int, m *replay.Commit) {
-	switch {
-	case m.Status == replay.ContinuedAsNew:
+	switch m.Status {
+	case replay.ContinuedAsNew:
 		c.rest.News = append(c.rest.News, restNews{Member: member, Kind: history.MsgContinue.String(), Execution: m.Execution + 1})
-	case m.Status == replay.Running:
+	case replay.Completed, replay.Failed:
+	case replay.Running:
 		for i := range m.Timers {
 			t := &m.Timers[i]
 			c.rest.News = append(c.rest.News, restNews{

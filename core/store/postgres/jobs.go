@@ -60,7 +60,7 @@ func newFilter(c *store.Claim) filter {
 }
 
 func claimsNothing(c *store.Claim) bool {
-	return c.Limit <= 0 || !(c.Tags.Untagged || c.Tags.Any || len(c.Tags.Tags) > 0)
+	return c.Limit <= 0 || !c.Tags.Untagged && !c.Tags.Any && len(c.Tags.Tags) == 0
 }
 
 // serves reports whether the claim would take a job without a session.

@@ -18,6 +18,8 @@ const selectSnapshot = `SELECT ` + snapshotColumns + ` FROM {schema}.duroxide_in
 
 // What an instance has to say is read in one statement and so in one state; rows are told apart by what: 1 = the
 // instance, 2 = a batch of history (in data), 3 and 4 as duroxide_untaken gives them.
+//
+//nolint:dupword // NULLs
 const selectLoad = `WITH i AS MATERIALIZED (` + selectSnapshot + `)
 	SELECT 1 AS what, i.id, i.custom_status_version, i.next_event, i.execution, 0::bigint, i.life, i.name, i.version, i.status, i.text,
 		i.turn, i.used_queues::text, i.parent_instance, i.parent_life, i.parent_execution, i.parent_schedule, i.node, i.suspect, {schema}.duroxide_now()

@@ -188,7 +188,7 @@ func (n *news) listen(ctx context.Context, p *poller) (again time.Duration) {
 	if err != nil {
 		return slowestPoll
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // closed when ctx has ended too
 		closing, cancel := context.WithTimeout(background, announceBound)
 		defer cancel()
 		_ = conn.Close(closing)

@@ -128,7 +128,7 @@ func (w *wire) loseAnswer(do func()) {
 	go func() {
 		defer close(hears)
 		for w.cuts.Load() == before {
-			time.Sleep(50 * time.Microsecond)
+			<-time.After(50 * time.Microsecond)
 		}
 		w.deaf.Store(false)
 	}()
@@ -187,8 +187,8 @@ func TestLostAnswersAreLookedUp(t *testing.T) {
 		}
 	})
 	t.Run("claim", func(t *testing.T) {
-		fresh := openSchemaAt(t, through)
-		x := newSteps(t, fresh, 1)
+		fresh := openSchemaAt(t, through) //nolint:contextcheck // tests clean up on their own time
+		x := newSteps(t, fresh, 1)        //nolint:contextcheck // tests clean up on their own time
 		job := x.results[0].Jobs[0]
 		if settled, err := fresh.SettleJobs(ctx, []store.Settlement{{Job: job.JobRef}}); err != nil || !settled[0] {
 			t.Fatal(settled, err)
@@ -226,8 +226,8 @@ func TestLostAnswersAreLookedUp(t *testing.T) {
 		}
 	})
 	t.Run("settle is answered as unknown", func(t *testing.T) {
-		fresh := openSchemaAt(t, through)
-		x := newSteps(t, fresh, 1)
+		fresh := openSchemaAt(t, through) //nolint:contextcheck // tests clean up on their own time
+		x := newSteps(t, fresh, 1)        //nolint:contextcheck // tests clean up on their own time
 		if _, err := fresh.SettleJobs(ctx, []store.Settlement{{Job: store.JobRef{ID: -1}}}); err != nil {
 			t.Fatal(err)
 		}

@@ -55,6 +55,8 @@ func (p *plans) watch(c *pgxpool.Config) {
 
 // A store with much in it that does not concern the work at hand: ended and sleeping instances, mail nobody reads, jobs
 // that no node here can do.
+//
+//nolint:dupword // columns
 const ballast = `
 	INSERT INTO {schema}.duroxide_instances (instance, life, turn, execution, name, version, status, next_event, node, created_at, updated_at, started_at)
 		SELECT 'ballast-' || n, 'life-' || n, gen_random_uuid(), 1, 'flow', '1.0.0', CASE n % 4 WHEN 0 THEN 'Running' ELSE 'Completed' END, 5, '', n, n, n
@@ -81,12 +83,12 @@ func TestHotStatementsTouchOnlyWhatTheyNeed(t *testing.T) {
 		t.Run("statistics "+strconv.FormatBool(analyzed), func(t *testing.T) {
 			p := new(plans)
 			// The plans are made while the tables are empty, and have to be right when they are not.
-			schema := newSchema(t)
-			openSchema(t, schema, Options{}) // migrations reset the settings of their connection
-			s := openSchema(t, schema, Options{MaxConns: 1, configure: p.watch})
-			x := newSteps(t, s, 4)
-			hot := hotOperations(t, s, x)
-			for range 7 { // generic plans come with the sixth call
+			schema := newSchema(t)                                               //nolint:contextcheck // tests clean up on their own time
+			openSchema(t, schema, Options{})                                     //nolint:contextcheck // migrations reset the settings of their connection
+			s := openSchema(t, schema, Options{MaxConns: 1, configure: p.watch}) //nolint:contextcheck // tests clean up on their own time
+			x := newSteps(t, s, 4)                                               //nolint:contextcheck // tests clean up on their own time
+			hot := hotOperations(t, s, x)                                        //nolint:contextcheck // tests clean up on their own time
+			for range 7 {                                                        // generic plans come with the sixth call
 				for _, op := range hot {
 					op.run()
 				}

