@@ -17,6 +17,7 @@ type Health struct {
 
 // StuckLane is a lane that stays in the user code of a turn.
 type StuckLane struct {
+	Lane     int64  `json:"lane"` // id of its LaneRequest: the host knows the thread, and with it the line
 	Instance string `json:"instance"`
 	Name     string `json:"name"`
 	At       string `json:"at"` // file:line where it is known, else empty
@@ -42,7 +43,7 @@ func (r *Runtime) Health(ctx context.Context) Health {
 	now := r.now()
 	for _, l := range r.lanes {
 		if since := time.Duration(r.inUserSince(l, now)); l.turnOf != nil && since >= r.opt.StuckAfter {
-			stuck := StuckLane{Instance: l.turnOf.id, SinceMS: since.Milliseconds()}
+			stuck := StuckLane{Lane: l.id, Instance: l.turnOf.id, SinceMS: since.Milliseconds()}
 			if l.turnOf.live != nil {
 				stuck.Name = l.turnOf.live.name
 			}
