@@ -24,7 +24,8 @@ type StuckLane struct {
 	SinceMS  int64  `json:"since_ms"`
 }
 
-// OldestWait is the oldest waiting job of a name and tag, of those that this node has claimed.
+// OldestWait is the oldest waiting job of a name and tag, of those that this node has claimed and those that no live
+// node can run.
 type OldestWait struct {
 	Activity string `json:"activity"`
 	Tag      string `json:"tag"`
@@ -33,8 +34,9 @@ type OldestWait struct {
 
 // Health of the runtime. It asks the store for a sign of life within ctx.
 func (r *Runtime) Health(ctx context.Context) Health {
-	_, err := r.store.QueueDepths(ctx)
-	h := Health{StoreReachable: err == nil, Stuck: []StuckLane{}, Waiting: []OldestWait{}}
+	unclaimable, err := r.store.Unclaimable(ctx)
+	stamp := r.store.Now()
+	h := Health{StoreReachable: err == nil, Stuck: []StuckLane{}, Waiting: []OldestWait{}, Blocked: []string{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.lease.renewed.IsZero() {
@@ -64,7 +66,27 @@ func (r *Runtime) Health(ctx context.Context) Health {
 	for key, at := range oldest {
 		h.Waiting = append(h.Waiting, OldestWait{Activity: key[0], Tag: key[1], AgeMS: (now - at) / int64(time.Millisecond)})
 	}
+	waits := map[string]int{}
+	for _, u := range unclaimable {
+		if u.Job == 0 {
+			h.Blocked = append(h.Blocked, u.Instance+": no runtime registers "+wantedName(u))
+			continue
+		}
+		age := int64(0)
+		if u.SinceMS > 0 {
+			age = stamp - u.SinceMS
+		}
+		if i, ok := waits[u.Name]; ok {
+			h.Waiting[i].AgeMS = max(h.Waiting[i].AgeMS, age)
+			continue
+		}
+		waits[u.Name] = len(h.Waiting)
+		h.Waiting = append(h.Waiting, OldestWait{Activity: u.Name, AgeMS: age})
+	}
+	for instance, reason := range r.blocked {
+		h.Blocked = append(h.Blocked, instance+": "+reason)
+	}
+	slices.Sort(h.Blocked)
 	slices.SortFunc(h.Waiting, func(a, b OldestWait) int { return int(b.AgeMS - a.AgeMS) })
-	h.Blocked = append([]string{}, r.blocked...)
 	return h
 }

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -224,6 +225,44 @@ func TestHistoryThatCannotBeReadFailsAfterAllAttempts(t *testing.T) {
 	if n := s.loads.Load(); n != 5 {
 		t.Errorf("read %d times", n)
 	}
+}
+
+func TestBlockedInstanceGoesOnWithCodeThatFits(t *testing.T) {
+	w := newSetting(t)
+	code := func(activity string) *simtest.Program {
+		p := program()
+		p.Activity("other", func(*engine.Activity) (string, error) { return "other", nil })
+		p.Orchestration("two", func(c *simtest.Context, _ string) (string, error) {
+			v, err := c.Await(c.Activity(activity, ""))
+			if err != nil {
+				return "", err
+			}
+			c.SetStatus("up")
+			_, err = c.Await(c.Event("go"))
+			return v, err
+		})
+		return p
+	}
+	block := func(o *engine.Options) { o.BlockNondeterminism, o.VerifyReplay = true, 0 }
+	first := simtest.Start(t, w, code("work"), block)
+	w.start(t, "b", "two")
+	if _, err := w.client.WaitStatus(w.ctx, "b", 0); err != nil {
+		t.Fatal(err)
+	}
+	first.Stop()
+	second := simtest.Start(t, w, code("other"), block)
+	if err := w.client.RaiseEvent(w.ctx, "b", "go", ""); err != nil {
+		t.Fatal(err)
+	}
+	for len(second.Health(w.ctx).Blocked) == 0 {
+		runtime.Gosched()
+	}
+	if b := second.Health(w.ctx).Blocked[0]; !strings.HasPrefix(b, "b: nondeterministic: ") {
+		t.Errorf("blocked: %q", b)
+	}
+	second.Stop()
+	simtest.Start(t, w, code("work"), block)
+	w.completes(t, "b", "done")
 }
 
 // picky is a store that cannot hold a certain result.
