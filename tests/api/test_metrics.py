@@ -12,6 +12,16 @@ import duroxide
 from harness import Engine, eventually, must
 
 
+def counted(runtime: duroxide.Runtime, completions: int, failures: int = 0) -> Any:
+    """The snapshot once all ends are counted: a waiting client may hear of an end a moment earlier."""
+
+    def all_of_them() -> Any:
+        s = runtime.metrics_snapshot()
+        return s if s.orch_completions >= completions and s.orch_failures >= failures else None
+
+    return eventually(all_of_them, f"{completions} completions and {failures} failures counted")
+
+
 def test_snapshot_is_exact(engine: Engine) -> None:
     runtime = engine.runtime()
 
@@ -39,8 +49,7 @@ def test_snapshot_is_exact(engine: Engine) -> None:
     runtime.start()
     engine.run("W", 0)
     engine.error(engine.start("W", "raise"))
-    snapshot = runtime.metrics_snapshot()
-    assert snapshot is not None
+    snapshot = counted(runtime, completions=3, failures=1)
     # two W, two children and one second execution
     assert snapshot.orch_continue_as_new == 1
     assert snapshot.suborchestration_calls == 2
@@ -68,7 +77,7 @@ def test_starts_are_counted_once_for_each_instance(engine: Engine) -> None:
     runtime.start()
     for _ in range(7):
         engine.run("W")
-    snapshot = runtime.metrics_snapshot()
+    snapshot = counted(runtime, completions=7)
     assert (snapshot["orch_starts"], snapshot["orch_completions"]) == (7, 7)
 
 
