@@ -101,7 +101,8 @@ type Turn struct {
 // TurnResult of one commit.
 type TurnResult struct {
 	// Err is nil when applied; ErrFenced when the instance has another life or turn, or is gone; ErrJobsLost when only
-	// consumed jobs were not claimed so any more (they are in LostJobs, nothing was applied).
+	// consumed jobs were not claimed so any more (they are in LostJobs, nothing was applied); an *Error when storing this
+	// turn failed while others of the group were stored.
 	Err      error
 	LostJobs []JobRef
 	// Messages untaken after the commit, in the order to be applied, and the next due time (0 = none).
