@@ -92,7 +92,7 @@ def test_health(memory: Engine) -> None:
     assert (health["stuck"], health["blocked"]) == ([], [])
 
 
-def test_work_that_nobody_knows_is_listed_as_blocked(memory: Engine) -> None:
+def test_work_that_nobody_knows_is_listed(memory: Engine) -> None:
     runtime = memory.runtime()
 
     @runtime.register_orchestration("W")
@@ -100,10 +100,13 @@ def test_work_that_nobody_knows_is_listed_as_blocked(memory: Engine) -> None:
         yield ctx.schedule_activity("Nobody has it")
 
     runtime.start()
-    instance = memory.start("W")
+    memory.start("W")
+    (waiting,) = eventually(lambda: runtime.health()["waiting"])
+    assert (waiting["activity"], waiting["tag"]) == ("Nobody has it", "")
+    instance = memory.start("Nor this")
     (blocked,) = eventually(lambda: runtime.health()["blocked"])
     assert instance in blocked
-    assert "Nobody has it" in blocked
+    assert "Nor this" in blocked
     assert memory.client.get_queue_depths().worker_queue == 1
 
 
