@@ -95,7 +95,7 @@ func program() *simtest.Program {
 		return c.Await(c.Child("unknown", ""))
 	})
 	p.Orchestration("lost", func(c *simtest.Context, _ string) (string, error) {
-		return c.Await(c.Activity("wrok", ""))
+		return c.Await(c.Activity("werk", ""))
 	})
 	p.Activity("work", func(*engine.Activity) (string, error) { return "done", nil })
 	return p
@@ -135,7 +135,7 @@ func TestActivityThatKillsItsNodesBecomesPoison(t *testing.T) {
 		want    string
 	}{
 		{"over the limit it fails its instance", 3, "poison: activity work#2 exceeded 4 attempts (max 3)"},
-		{"within it it runs and is cleared", 2, ""},
+		{"up to the limit it runs and is cleared", 2, ""},
 	} {
 		t.Run(c.promise, func(t *testing.T) {
 			w := newSetting(t)
@@ -184,7 +184,7 @@ func TestWorkThatNobodyCanRunIsWarnedOfAndFails(t *testing.T) {
 	var warned atomic.Value
 	simtest.Start(t, w, program(), func(o *engine.Options) {
 		o.Log = func(r engine.LogRecord) {
-			if strings.Contains(r.Message, "no runtime registers activity wrok") {
+			if strings.Contains(r.Message, "no runtime registers activity werk") {
 				warned.Store(r.Message)
 			}
 		}
@@ -194,7 +194,7 @@ func TestWorkThatNobodyCanRunIsWarnedOfAndFails(t *testing.T) {
 	w.start(t, "p", "parent")
 	w.fails(t, "p", "poison: orchestration p::sub::2 exceeded 11 attempts (max 10) : no runtime registers unknown")
 	w.start(t, "l", "lost")
-	w.fails(t, "l", "poison: activity wrok#2 exceeded 11 attempts (max 10) : no runtime registers wrok")
+	w.fails(t, "l", "poison: activity werk#2 exceeded 11 attempts (max 10) : no runtime registers werk")
 	if text, _ := warned.Load().(string); !strings.Contains(text, "registered here: work") {
 		t.Errorf("warned %q", text)
 	}
