@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/duroxide/duroxide/core/store"
 )
 
 // Health of a runtime, for people and probes.
@@ -24,8 +26,7 @@ type StuckLane struct {
 	SinceMS  int64  `json:"since_ms"`
 }
 
-// OldestWait is the oldest waiting job of a name and tag, of those that this node has claimed and those that no live
-// node can run.
+// OldestWait is the oldest waiting job of a name and tag: unclaimed in the store, or claimed by this node and not begun.
 type OldestWait struct {
 	Activity string `json:"activity"`
 	Tag      string `json:"tag"`
@@ -35,6 +36,10 @@ type OldestWait struct {
 // Health of the runtime. It asks the store for a sign of life within ctx.
 func (r *Runtime) Health(ctx context.Context) Health {
 	unclaimable, err := r.store.Unclaimable(ctx)
+	var unclaimed []store.WaitingJobs
+	if err == nil {
+		unclaimed, err = r.store.WaitingJobs(ctx)
+	}
 	stamp := r.store.Now()
 	h := Health{StoreReachable: err == nil, Stuck: []StuckLane{}, Waiting: []OldestWait{}, Blocked: []string{}}
 	r.mu.Lock()
@@ -53,35 +58,27 @@ func (r *Runtime) Health(ctx context.Context) Health {
 		}
 	}
 	oldest := map[[2]string]int64{}
-	note := func(j *job) {
-		key := [2]string{j.Name, j.Tag}
-		if at, ok := oldest[key]; !ok || j.claimedAt < at {
-			oldest[key] = j.claimedAt
+	note := func(name, tag string, ageMS int64) {
+		key := [2]string{name, tag}
+		if known, ok := oldest[key]; !ok || ageMS > known {
+			oldest[key] = max(0, ageMS)
 		}
 	}
-	r.jobs.each(note)
+	claimed := func(j *job) { note(j.Name, j.Tag, (now-j.claimedAt)/int64(time.Millisecond)) }
+	r.jobs.each(claimed)
 	for _, s := range r.sessions.held {
-		s.queue.each(note)
+		s.queue.each(claimed)
 	}
-	for key, at := range oldest {
-		h.Waiting = append(h.Waiting, OldestWait{Activity: key[0], Tag: key[1], AgeMS: (now - at) / int64(time.Millisecond)})
+	for _, u := range unclaimed {
+		note(u.Name, u.Tag, stamp-u.SinceMS)
 	}
-	waits := map[string]int{}
+	for key, age := range oldest {
+		h.Waiting = append(h.Waiting, OldestWait{Activity: key[0], Tag: key[1], AgeMS: age})
+	}
 	for _, u := range unclaimable {
 		if u.Job == 0 {
 			h.Blocked = append(h.Blocked, u.Instance+": no runtime registers "+wantedName(u))
-			continue
 		}
-		age := int64(0)
-		if u.SinceMS > 0 {
-			age = stamp - u.SinceMS
-		}
-		if i, ok := waits[u.Name]; ok {
-			h.Waiting[i].AgeMS = max(h.Waiting[i].AgeMS, age)
-			continue
-		}
-		waits[u.Name] = len(h.Waiting)
-		h.Waiting = append(h.Waiting, OldestWait{Activity: u.Name, AgeMS: age})
 	}
 	for instance, reason := range r.blocked {
 		h.Blocked = append(h.Blocked, instance+": "+reason)

@@ -89,6 +89,8 @@ type Queries interface {
 	Tree(ctx context.Context, instance string) ([]string, error)
 	SystemMetrics(ctx context.Context) (SystemMetrics, error)
 	QueueDepths(ctx context.Context) (QueueDepths, error)
+	// WaitingJobs gives, for each activity and tag, since when the oldest unclaimed job could run.
+	WaitingJobs(ctx context.Context) ([]WaitingJobs, error)
 	InstanceStats(ctx context.Context, instance string) (*InstanceStats, error)
 }
 

@@ -260,6 +260,12 @@ type SystemMetrics struct {
 // QueueDepths counts what waits: due messages without mail that nobody waits for, unclaimed jobs, timers not yet due.
 type QueueDepths struct{ Orchestrator, Worker, Timer int64 }
 
+// WaitingJobs are the due unclaimed jobs of one activity and tag.
+type WaitingJobs struct {
+	Name, Tag string
+	SinceMS   int64 // when the oldest became due
+}
+
 // InstanceStats of the current execution.
 type InstanceStats struct {
 	HistoryEvents, HistoryBytes, QueuePending, KVKeys, KVBytes int64

@@ -125,26 +125,6 @@ def test_blocked_instance_goes_on_with_code_that_fits(engine: Engine) -> None:
     assert engine.output(instance) == 1
 
 
-@pytest.mark.xfail(raises=AttributeError, reason="there is no revive_instance as yet")
-def test_revived_instance_goes_on_where_it_stood(engine: Engine) -> None:
-    engine.expected_errors.append("nondeterministic")
-    runtime, instance = begin(engine)
-    runtime = engine.restart(runtime, register(other_name))
-    engine.client.raise_event(instance, "go")
-    assert engine.error(instance).startswith("nondeterministic: ")
-    engine.restart(runtime, register(original))
-    engine.client.revive_instance(instance)
-    engine.client.raise_event(instance, "go")
-    assert engine.output(instance) == 1
-    with pytest.raises(duroxide.InstanceNotFound):
-        engine.client.revive_instance("nobody")
-    for bad in ("", None, 5, "a\0b", "x" * 2049):
-        with pytest.raises((ValueError, TypeError)):
-            engine.client.revive_instance(bad)
-    with pytest.raises(duroxide.InvalidArgument):
-        engine.client.revive_instance(instance)
-
-
 def test_child_that_became_nondeterministic_fails_its_parent(engine: Engine) -> None:
     engine.expected_errors.append("nondeterministic")
 
@@ -273,8 +253,3 @@ def test_results_are_never_shared_objects(engine: Engine) -> None:
     runtime.start()
     assert engine.run("W") == ["made", {"k": [1, 2]}, "changed"]
     assert kept == [["made", {"k": [1, 2]}]]
-
-
-@pytest.mark.xfail(raises=TypeError, reason="list_instances has no `blocked` as yet")
-def test_blocked_instances_can_be_listed(memory: Engine) -> None:
-    assert list(memory.client.list_instances(blocked=True).items) == []

@@ -6,7 +6,6 @@ import contextlib
 import threading
 from typing import Any
 
-import pytest
 
 import duroxide
 from harness import Engine, eventually, must
@@ -110,7 +109,6 @@ def test_work_that_nobody_knows_is_listed(memory: Engine) -> None:
     assert memory.client.get_queue_depths().worker_queue == 1
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="health() does not ask the store, and a node claims only what it runs")
 def test_oldest_waiting_job_is_named(memory: Engine) -> None:
     runtime = memory.runtime(worker_concurrency=1)
     begun, release = threading.Event(), threading.Event()
@@ -135,7 +133,6 @@ def test_oldest_waiting_job_is_named(memory: Engine) -> None:
     memory.output(instance)
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="health() does not ask the store for jobs of other tags")
 def test_job_with_a_tag_that_nobody_serves_is_named(memory: Engine) -> None:
     runtime = memory.runtime()
     runtime.register_activity("Train", lambda ctx, input: input)
