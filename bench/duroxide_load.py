@@ -100,7 +100,15 @@ def open_steps(engine, count):
     return {"per_second": count * 100 / engine.run_all(count, "Sequence", 100)}
 
 
+def idle(engine, count):
+    """The share of one core that a runtime with nothing to do takes over count seconds."""
+    cpu, begun = time.process_time(), time.perf_counter()
+    time.sleep(count)
+    return {"core_share": (time.process_time() - cpu) / (time.perf_counter() - begun)}
+
+
 WORKLOADS = {
+    "idle": idle,
     "hello": one_by_one,
     "steps": steps,
     "open_hellos": open_hellos,

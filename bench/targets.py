@@ -14,7 +14,8 @@ Results = dict[str, dict[str, dict[str, Any]]]
 
 MICROSECONDS, MILLISECONDS, SECONDS = "us", "ms", "s"
 PER_SECOND = "1/s"
-SCALE = {MICROSECONDS: 1e6, MILLISECONDS: 1e3, SECONDS: 1.0, PER_SECOND: 1.0}
+PERCENT = "%"
+SCALE = {MICROSECONDS: 1e6, MILLISECONDS: 1e3, SECONDS: 1.0, PER_SECOND: 1.0, PERCENT: 100.0}
 
 
 class Row(NamedTuple):
@@ -48,6 +49,7 @@ ROWS = [
     Row("steps with 300 open", "open_steps", "per_second", PER_SECOND),
     Row("in memory: hello, p50", "memory_hello", "p50", MILLISECONDS),
     Row("in memory: step", "memory_steps", "per_step", MILLISECONDS),
+    Row("idle, of one core", "idle", "core_share", PERCENT),
     Row("first commit after kill -9, p95", "recovery", "p95", MILLISECONDS),
     Row("the same, Python's start included", "recovery", "p95_from_kill", MILLISECONDS),
 ]
@@ -112,6 +114,8 @@ TARGETS = [
            alone("ours", "memory_steps", "per_step"), 150e-6),
     Target("at least 8,000 steps a second with 300 open",
            alone("ours", "open_steps", "per_second"), 8_000, at_least=True),
+    Target("an idle runtime takes at most 0.5 % of a core",
+           alone("ours", "idle", "core_share"), 0.005),
     Target("the successor of a killed worker commits within 2 s (p95)",
            alone("ours", "recovery", "p95"), 2),
 ]  # fmt: skip
