@@ -51,7 +51,7 @@ def run(workflow, value):
 
 
 def run_all(count, workflow, value):
-    """Run count workflows at once; gives the seconds for all."""
+    """Run count workflows at once, started one after another; gives the seconds for all."""
     begun = time.perf_counter()
     handles = [DBOS.start_workflow(workflow, value) for _ in range(count)]
     for handle in handles:

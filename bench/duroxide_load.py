@@ -70,7 +70,7 @@ class Engine:
         return time.perf_counter() - begun
 
     def run_all(self, count, name, input):
-        """Run count instances at once; gives the seconds for all."""
+        """Run count instances at once, started one after another; gives the seconds for all."""
         begun = time.perf_counter()
         for number in range(count):
             self.start(f"{name}-{number}", name, input)
@@ -100,7 +100,15 @@ def open_steps(engine, count):
     return {"per_second": count * 100 / engine.run_all(count, "Sequence", 100)}
 
 
+def idle(engine, count):
+    """The share of one core that a runtime with nothing to do takes over count seconds."""
+    cpu, begun = time.process_time(), time.perf_counter()
+    time.sleep(count)
+    return {"core_share": (time.process_time() - cpu) / (time.perf_counter() - begun)}
+
+
 WORKLOADS = {
+    "idle": idle,
     "hello": one_by_one,
     "steps": steps,
     "open_hellos": open_hellos,

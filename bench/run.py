@@ -48,6 +48,7 @@ WORKLOADS = [
     Workload("steps_1000", 1_000, 0, rounds=1),
     Workload("steps_10000", 10_000, 0, rounds=1),
     Workload("open_steps", 300, 0, rounds=1),
+    Workload("idle", 10, 10, rounds=1),
     Workload("recovery", 20, 2, rounds=1),
 ]
 
@@ -158,7 +159,7 @@ def main() -> int:
             continue
         for system in systems:
             wanted = system == "ours" or arguments.full or workload.others
-            if not wanted or (system == "dbos" and workload.name.startswith("memory_")):
+            if not wanted or (system == "dbos" and workload.name.startswith(("memory_", "idle"))):
                 continue
             print(f"running: {workload.name} ({system})", file=sys.stderr)
             figures = run_workload(workload, system, pythons[system], arguments.full)

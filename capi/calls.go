@@ -46,7 +46,7 @@ var errImpatient = errors.New("the caller's thread was held for long enough")
 
 // impatient reports whether a wait ended for that reason, and not because its own time is over.
 func (r *request) impatient(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) && context.Cause(r.ctx) == errImpatient
+	return errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(r.ctx), errImpatient)
 }
 
 // operation is what one op code does: it gives a header to be encoded as JSON, and a body that is passed as it is.

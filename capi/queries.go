@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/duroxide/duroxide/core/client"
 	"github.com/duroxide/duroxide/core/history"
@@ -224,22 +225,21 @@ func quote(s string) string {
 // eventData is the JSON text that shows what an event holds; nil for kinds that hold nothing of their own.
 func eventData(e *history.Event) *string {
 	fields := func(pairs ...any) *string {
-		s := "{"
+		parts := make([]string, 0, len(pairs)/2)
 		for i := 0; i < len(pairs); i += 2 {
-			if i > 0 {
-				s += ","
-			}
-			s += quote(pairs[i].(string)) + ":"
+			name, _ := pairs[i].(string)
+			var value string
 			switch v := pairs[i+1].(type) {
 			case string:
-				s += quote(v)
+				value = quote(v)
 			case int64:
-				s += strconv.FormatInt(v, 10)
+				value = strconv.FormatInt(v, 10)
 			case json.RawMessage:
-				s += string(v)
+				value = string(v)
 			}
+			parts = append(parts, quote(name)+":"+value)
 		}
-		s += "}"
+		s := "{" + strings.Join(parts, ",") + "}"
 		return &s
 	}
 	switch e.Kind {

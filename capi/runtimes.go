@@ -55,6 +55,7 @@ type runtimeOptions struct {
 	AnyTag                   bool     `json:"any_tag"`
 	Tags                     []string `json:"tags"`
 	VerifyReplay             *float64 `json:"verify_replay"` // null = 1.0 in memory, 0.01 else
+	BlockNondeterminism      bool     `json:"block_nondeterminism"`
 	ParallelTurns            bool     `json:"parallel_turns"`
 }
 
@@ -81,6 +82,7 @@ func (o *runtimeOptions) engine(memory bool) engine.Options {
 	if memory {
 		e.VerifyReplay = 1
 	}
+	e.BlockNondeterminism = o.BlockNondeterminism
 	if o.VerifyReplay != nil {
 		e.VerifyReplay = *o.VerifyReplay
 	}

@@ -58,7 +58,7 @@ def go_tool(module: str) -> str:
     if tool.exists() and version in run("go", "version", "-m", str(tool)):
         return str(tool)
     try:
-        run("go", "install", module, CGO_ENABLED="0")
+        run("go", "install", module, CGO_ENABLED="0", GOBIN=str(GO_TOOLS))
     except Failed as failure:
         raise Skipped(f"{name} {version} could not be installed: {str(failure).splitlines()[-1]}") from None
     return str(tool)
@@ -111,11 +111,11 @@ def govulncheck() -> None:
 
 
 def ruff_format() -> None:
-    run("ruff", "format", "--check", "--diff", ".")
+    run(sys.executable, "-m", "ruff", "format", "--check", "--diff", ".")
 
 
 def ruff_lint() -> None:
-    run("ruff", "check", ".")
+    run(sys.executable, "-m", "ruff", "check", ".")
 
 
 def mypy() -> None:

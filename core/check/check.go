@@ -71,6 +71,10 @@ func Instance(ctx context.Context, s store.Store, instance string) ([]Violation,
 		return nil, err
 	}
 	c := &checker{instance: instance, rows: rows}
+	if reason := rows.Snapshot.Undecodable; reason != "" {
+		c.report(0, "its history cannot be read: %s", reason)
+		return c.found, nil // everything else follows from it
+	}
 	c.checkExecutions()
 	if current := c.current(); current != nil {
 		c.checkState(current)

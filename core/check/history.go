@@ -110,14 +110,16 @@ func (c *checker) checkEvents(h *store.ExecutionHistory, current bool) {
 // checkEnd compares the last event with the status of the row.
 func (c *checker) checkEnd(h *store.ExecutionHistory) {
 	n, last := h.Execution.Execution, &h.Events[len(h.Events)-1]
-	status := replay.Running
-	switch {
-	case last.Kind == history.OrchestrationCompleted:
+	var status replay.Status
+	switch last.Kind {
+	case history.OrchestrationCompleted:
 		status = replay.Completed
-	case last.Kind == history.OrchestrationFailed:
+	case history.OrchestrationFailed:
 		status = replay.Failed
-	case last.Kind == history.OrchestrationContinuedAsNew:
+	case history.OrchestrationContinuedAsNew:
 		status = replay.ContinuedAsNew
+	default:
+		status = replay.Running
 	}
 	if h.Status != status {
 		c.report(n, "the row says %s, the history ends with %s", h.Status, last.Kind)

@@ -299,7 +299,7 @@ func (r *Runtime) overdueLocked(now, stamp int64) (next int64) {
 				sooner(j.deadline)
 			} else {
 				r.cancelJobLocked(j)
-				r.timeOutLocked(l, j, stamp)
+				r.timeOutLocked(j, stamp)
 			}
 		}
 		if j.gaveUpAt != 0 && !j.released {
@@ -320,7 +320,7 @@ func (r *Runtime) overdueLocked(now, stamp int64) (next int64) {
 
 // timeOutLocked answers for an activity whose time is over, though its function goes on: a stand-in carries the answer,
 // since the job itself is still in user code.
-func (r *Runtime) timeOutLocked(l *lane, j *job, stamp int64) {
+func (r *Runtime) timeOutLocked(j *job, stamp int64) {
 	failure := &history.Failure{
 		Kind: history.ActivityTimeout, Message: "activity timed out", Activity: j.Name, Attempt: j.Attempt,
 	}

@@ -51,6 +51,7 @@ func (r *Runtime) runCommitter() {
 // own, what is left to the last one, for older work of others.
 func (r *Runtime) beginCommitLocked(steps []*step) []store.Turn {
 	r.inflight++
+	r.begun++
 	free := r.freeSlotsLocked()
 	turns := make([]store.Turn, len(steps))
 	for i, s := range steps {
@@ -79,6 +80,36 @@ func (r *Runtime) beginCommitLocked(steps []*step) []store.Turn {
 	return turns
 }
 
+// commitOverLocked ends a call of CommitTurns; what it counts is counted before the mutex is free again.
+func (r *Runtime) commitOverLocked() {
+	r.inflight--
+	r.answered++
+	for _, told := range r.told {
+		close(told)
+	}
+	r.told = nil
+}
+
+// settleCounts waits a moment for commits under way: who was told of an end by the store finds it counted.
+func (r *Runtime) settleCounts() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	patience := time.Now().Add(countPatience)
+	for upTo := r.begun; r.answered < upTo; {
+		told := make(chan struct{})
+		r.told = append(r.told, told)
+		r.mu.Unlock()
+		select {
+		case <-told:
+		case <-time.After(time.Until(patience)):
+			upTo = 0
+		}
+		r.mu.Lock()
+	}
+}
+
+const countPatience = 100 * time.Millisecond
+
 // endCommitLocked takes back what was set aside for a turn's commit.
 func (r *Runtime) endCommitLocked(s *step) {
 	r.reserved -= s.claim
@@ -104,12 +135,13 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 
 	var after []*step
 	r.mu.Lock()
-	r.inflight--
+	r.commitOverLocked()
 	for i, s := range steps {
 		r.endCommitLocked(s)
 		res := &results[i]
 		if res.Err == nil {
 			r.meters.countCommit(s.turn.Commit)
+			delete(r.blocked, s.inst.id)
 			after = append(after, s)
 		}
 		if s.epoch != r.epoch {
@@ -290,7 +322,7 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 	r.storeFailed("commit turns", err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.inflight--
+	r.commitOverLocked()
 	claims := false
 	for _, s := range steps {
 		claims = claims || s.claim > 0

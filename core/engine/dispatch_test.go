@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -187,10 +188,12 @@ func TestExecutionsInMemoryStayWithinTheirLimits(t *testing.T) {
 func TestSecondStartIsRefused(t *testing.T) {
 	w := newSetting(t)
 	n := simtest.Start(t, w, program())
-	if _, ok := n.Start(w.ctx).(*engine.StateError); !ok {
+	var state *engine.StateError
+	if !errors.As(n.Start(w.ctx), &state) {
 		t.Error("no StateError")
 	}
-	if _, ok := n.RegisterActivity("late").(*engine.RegistrationError); !ok {
+	var registration *engine.RegistrationError
+	if !errors.As(n.RegisterActivity("late"), &registration) {
 		t.Error("no RegistrationError")
 	}
 }

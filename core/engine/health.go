@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/duroxide/duroxide/core/store"
 )
 
 // Health of a runtime, for people and probes.
@@ -17,13 +19,14 @@ type Health struct {
 
 // StuckLane is a lane that stays in the user code of a turn.
 type StuckLane struct {
+	Lane     int64  `json:"lane"` // id of its LaneRequest: the host knows the thread, and with it the line
 	Instance string `json:"instance"`
 	Name     string `json:"name"`
 	At       string `json:"at"` // file:line where it is known, else empty
 	SinceMS  int64  `json:"since_ms"`
 }
 
-// OldestWait is the oldest waiting job of a name and tag, of those that this node has claimed.
+// OldestWait is the oldest waiting job of a name and tag: unclaimed in the store, or claimed by this node and not begun.
 type OldestWait struct {
 	Activity string `json:"activity"`
 	Tag      string `json:"tag"`
@@ -32,8 +35,13 @@ type OldestWait struct {
 
 // Health of the runtime. It asks the store for a sign of life within ctx.
 func (r *Runtime) Health(ctx context.Context) Health {
-	_, err := r.store.QueueDepths(ctx)
-	h := Health{StoreReachable: err == nil, Stuck: []StuckLane{}, Waiting: []OldestWait{}}
+	unclaimable, err := r.store.Unclaimable(ctx)
+	var unclaimed []store.WaitingJobs
+	if err == nil {
+		unclaimed, err = r.store.WaitingJobs(ctx)
+	}
+	stamp := r.store.Now()
+	h := Health{StoreReachable: err == nil, Stuck: []StuckLane{}, Waiting: []OldestWait{}, Blocked: []string{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.lease.renewed.IsZero() {
@@ -42,7 +50,7 @@ func (r *Runtime) Health(ctx context.Context) Health {
 	now := r.now()
 	for _, l := range r.lanes {
 		if since := time.Duration(r.inUserSince(l, now)); l.turnOf != nil && since >= r.opt.StuckAfter {
-			stuck := StuckLane{Instance: l.turnOf.id, SinceMS: since.Milliseconds()}
+			stuck := StuckLane{Lane: l.id, Instance: l.turnOf.id, SinceMS: since.Milliseconds()}
 			if l.turnOf.live != nil {
 				stuck.Name = l.turnOf.live.name
 			}
@@ -50,20 +58,32 @@ func (r *Runtime) Health(ctx context.Context) Health {
 		}
 	}
 	oldest := map[[2]string]int64{}
-	note := func(j *job) {
-		key := [2]string{j.Name, j.Tag}
-		if at, ok := oldest[key]; !ok || j.claimedAt < at {
-			oldest[key] = j.claimedAt
+	note := func(name, tag string, ageMS int64) {
+		key := [2]string{name, tag}
+		if known, ok := oldest[key]; !ok || ageMS > known {
+			oldest[key] = max(0, ageMS)
 		}
 	}
-	r.jobs.each(note)
+	claimed := func(j *job) { note(j.Name, j.Tag, (now-j.claimedAt)/int64(time.Millisecond)) }
+	r.jobs.each(claimed)
 	for _, s := range r.sessions.held {
-		s.queue.each(note)
+		s.queue.each(claimed)
 	}
-	for key, at := range oldest {
-		h.Waiting = append(h.Waiting, OldestWait{Activity: key[0], Tag: key[1], AgeMS: (now - at) / int64(time.Millisecond)})
+	for _, u := range unclaimed {
+		note(u.Name, u.Tag, stamp-u.SinceMS)
 	}
+	for key, age := range oldest {
+		h.Waiting = append(h.Waiting, OldestWait{Activity: key[0], Tag: key[1], AgeMS: age})
+	}
+	for _, u := range unclaimable {
+		if u.Job == 0 {
+			h.Blocked = append(h.Blocked, u.Instance+": no runtime registers "+wantedName(u))
+		}
+	}
+	for instance, reason := range r.blocked {
+		h.Blocked = append(h.Blocked, instance+": "+reason)
+	}
+	slices.Sort(h.Blocked)
 	slices.SortFunc(h.Waiting, func(a, b OldestWait) int { return int(b.AgeMS - a.AgeMS) })
-	h.Blocked = append([]string{}, r.blocked...)
 	return h
 }

@@ -70,11 +70,10 @@ func (r *Runtime) Supervise() LaneRequest {
 	}
 }
 
-func (r *Runtime) requestLaneLocked(kind LaneKind) int64 {
+func (r *Runtime) requestLaneLocked(kind LaneKind) {
 	r.nextLane++
 	r.laneRequests.push(LaneRequest{ID: r.nextLane, Kind: kind})
 	kick(r.superviseKick)
-	return r.nextLane
 }
 
 // RunLane lends the calling thread to the runtime. It returns when the lane is to end; the thread must then end too.

@@ -118,8 +118,9 @@ func (m *meters) countActivity(f *history.Failure) {
 	}
 }
 
-// Metrics of the runtime since Start.
+// Metrics of the runtime since Start. Whoever was told by the store that an instance ended finds it counted.
 func (r *Runtime) Metrics() Metrics {
+	r.settleCounts()
 	m := &r.meters
 	return Metrics{
 		OrchStarts: m.orchStarts.Load(), OrchCompletions: m.orchCompletions.Load(), OrchFailures: m.orchFailures.Load(),
@@ -135,6 +136,7 @@ func (r *Runtime) Metrics() Metrics {
 
 // Counters of the runtime's inner workings since Start.
 func (r *Runtime) Counters() Counters {
+	r.settleCounts()
 	m := &r.meters
 	r.mu.Lock()
 	lanes, live := int64(len(r.lanes)), int64(r.live.order.Len())

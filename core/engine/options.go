@@ -21,7 +21,10 @@ type Options struct {
 	SessionIdleTimeout       time.Duration // 5 min
 	WorkerNodeID             string        // label for sessions; empty = none
 	Tags                     store.TagFilter
-	VerifyReplay             float64 // share of live executions replayed when they end; 0.01
+	// BlockNondeterminism: an instance whose code does not fit its history keeps it and stays Running, is logged and
+	// listed in Health, and goes on when code that fits it is deployed. Else it fails.
+	BlockNondeterminism bool
+	VerifyReplay        float64 // share of live executions replayed when they end; 0.01
 	// ParallelTurns: threads run user code truly at once (free-threaded builds).
 	ParallelTurns bool
 	// StuckAfter: a turn that stays in user code so long is reported and its lane replaced; 5 s.

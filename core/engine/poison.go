@@ -211,13 +211,8 @@ func (r *Runtime) tendUnclaimable() {
 		return
 	}
 	now := r.store.Now()
-	blocked := make([]string, 0, len(work))
 	for _, u := range work {
-		name := u.Name
-		if u.Version != "" {
-			name += "@" + u.Version
-		}
-		blocked = append(blocked, u.Instance+": no runtime registers "+name)
+		name := wantedName(u)
 		r.warnUnclaimable(u, name)
 		if u.SinceMS == 0 || time.Duration(now-u.SinceMS)*time.Millisecond < r.timing.unclaimedFor {
 			continue
@@ -228,9 +223,13 @@ func (r *Runtime) tendUnclaimable() {
 			r.poisonInstance(node, u, name)
 		}
 	}
-	r.mu.Lock()
-	r.blocked = blocked
-	r.mu.Unlock()
+}
+
+func wantedName(u store.Unclaimable) string {
+	if u.Version == "" {
+		return u.Name
+	}
+	return u.Name + "@" + u.Version
 }
 
 // warnUnclaimable says each name once.

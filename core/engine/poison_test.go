@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -94,7 +95,7 @@ func program() *simtest.Program {
 		return c.Await(c.Child("unknown", ""))
 	})
 	p.Orchestration("lost", func(c *simtest.Context, _ string) (string, error) {
-		return c.Await(c.Activity("wrok", ""))
+		return c.Await(c.Activity("werk", ""))
 	})
 	p.Activity("work", func(*engine.Activity) (string, error) { return "done", nil })
 	return p
@@ -134,7 +135,7 @@ func TestActivityThatKillsItsNodesBecomesPoison(t *testing.T) {
 		want    string
 	}{
 		{"over the limit it fails its instance", 3, "poison: activity work#2 exceeded 4 attempts (max 3)"},
-		{"within it it runs and is cleared", 2, ""},
+		{"up to the limit it runs and is cleared", 2, ""},
 	} {
 		t.Run(c.promise, func(t *testing.T) {
 			w := newSetting(t)
@@ -183,7 +184,7 @@ func TestWorkThatNobodyCanRunIsWarnedOfAndFails(t *testing.T) {
 	var warned atomic.Value
 	simtest.Start(t, w, program(), func(o *engine.Options) {
 		o.Log = func(r engine.LogRecord) {
-			if strings.Contains(r.Message, "no runtime registers activity wrok") {
+			if strings.Contains(r.Message, "no runtime registers activity werk") {
 				warned.Store(r.Message)
 			}
 		}
@@ -193,7 +194,7 @@ func TestWorkThatNobodyCanRunIsWarnedOfAndFails(t *testing.T) {
 	w.start(t, "p", "parent")
 	w.fails(t, "p", "poison: orchestration p::sub::2 exceeded 11 attempts (max 10) : no runtime registers unknown")
 	w.start(t, "l", "lost")
-	w.fails(t, "l", "poison: activity wrok#2 exceeded 11 attempts (max 10) : no runtime registers wrok")
+	w.fails(t, "l", "poison: activity werk#2 exceeded 11 attempts (max 10) : no runtime registers werk")
 	if text, _ := warned.Load().(string); !strings.Contains(text, "registered here: work") {
 		t.Errorf("warned %q", text)
 	}
@@ -224,6 +225,44 @@ func TestHistoryThatCannotBeReadFailsAfterAllAttempts(t *testing.T) {
 	if n := s.loads.Load(); n != 5 {
 		t.Errorf("read %d times", n)
 	}
+}
+
+func TestBlockedInstanceGoesOnWithCodeThatFits(t *testing.T) {
+	w := newSetting(t)
+	code := func(activity string) *simtest.Program {
+		p := program()
+		p.Activity("other", func(*engine.Activity) (string, error) { return "other", nil })
+		p.Orchestration("two", func(c *simtest.Context, _ string) (string, error) {
+			v, err := c.Await(c.Activity(activity, ""))
+			if err != nil {
+				return "", err
+			}
+			c.SetStatus("up")
+			_, err = c.Await(c.Event("go"))
+			return v, err
+		})
+		return p
+	}
+	block := func(o *engine.Options) { o.BlockNondeterminism, o.VerifyReplay = true, 0 }
+	first := simtest.Start(t, w, code("work"), block)
+	w.start(t, "b", "two")
+	if _, err := w.client.WaitStatus(w.ctx, "b", 0); err != nil {
+		t.Fatal(err)
+	}
+	first.Stop()
+	second := simtest.Start(t, w, code("other"), block)
+	if err := w.client.RaiseEvent(w.ctx, "b", "go", ""); err != nil {
+		t.Fatal(err)
+	}
+	for len(second.Health(w.ctx).Blocked) == 0 {
+		runtime.Gosched()
+	}
+	if b := second.Health(w.ctx).Blocked[0]; !strings.HasPrefix(b, "b: nondeterministic: ") {
+		t.Errorf("blocked: %q", b)
+	}
+	second.Stop()
+	simtest.Start(t, w, code("work"), block)
+	w.completes(t, "b", "done")
 }
 
 // picky is a store that cannot hold a certain result.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -86,7 +87,8 @@ func TestOptionsOutOfRangeAreNamed(t *testing.T) {
 		o := DefaultOptions()
 		spoil(&o)
 		_, err := New(nil, o)
-		if e, ok := err.(*OptionError); !ok || e.Option != option {
+		var e *OptionError
+		if !errors.As(err, &e) || e.Option != option {
 			t.Errorf("%s: %v", option, err)
 		}
 	}

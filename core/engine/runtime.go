@@ -47,16 +47,19 @@ type Runtime struct {
 	jobNews  int        // grows with every word of unclaimed jobs
 	sessions sessions
 	suspects suspects
-	warned   map[string]bool // names that nobody registers, already logged
-	blocked  []string
-	logs     []func() // records that wait for the clock
+	warned   map[string]bool   // names that nobody registers, already logged
+	blocked  map[string]string // instances whose code does not fit their history, and how
+	logs     []func()          // records that wait for the clock
 
 	unsettled      int // activity results without a commit
 	unsettledBytes int64
 	aging          fifo[*job] // those, oldest first
 
-	pending  []*step // turns that wait for the committer
-	inflight int     // calls of CommitTurns now
+	pending  []*step         // turns that wait for the committer
+	inflight int             // calls of CommitTurns now
+	begun    int64           // such calls ever
+	answered int64           // those of them that are over
+	told     []chan struct{} // closed when one is over
 	trouble  trouble
 
 	lanes        map[int64]*lane
@@ -144,6 +147,7 @@ func New(s store.Store, o Options) (*Runtime, error) {
 	}
 	r.live = newLives(o.LiveExecutions, o.LiveBytes)
 	r.warned = map[string]bool{}
+	r.blocked = map[string]string{}
 	r.sessions.held = map[string]*session{}
 	r.clock.due = map[string]int64{}
 	r.ctx, r.cancel = context.WithCancel(context.Background())

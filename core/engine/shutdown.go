@@ -51,7 +51,7 @@ func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
 			kick(l.wake)
 		}
 	}
-	for r.wakeLaneLocked(wokenForNothing) { //nolint:revive // wakes all that are parked
+	for r.wakeLaneLocked(wokenForNothing) { // wakes all that are parked
 	}
 	r.mu.Unlock()
 	kick(r.superviseKick)

@@ -289,8 +289,27 @@ func (r *Runtime) revive(l *lane, t *turning, snap *store.Snapshot, messages []h
 		live.x = replay.New(id)
 	} else {
 		r.user(l, func() { live.x = replay.Load(id, l.host.Code(live.id), snap.Events) })
+		if differs := live.x.Mismatch(); differs != nil && r.opt.BlockNondeterminism {
+			r.block(t, differs)
+			return nil, nil
+		}
 	}
 	return live, nil
+}
+
+// block leaves an instance as it is because its code does not fit its history. Its messages stay in the store: it is
+// tried again with the next news, and when a runtime with other code starts.
+func (r *Runtime) block(t *turning, differs *history.Failure) {
+	reason := differs.Text()
+	r.mu.Lock()
+	said := r.blocked[t.inst.id] == reason
+	r.blocked[t.inst.id] = reason
+	r.mu.Unlock()
+	r.dropLive(t.inst)
+	r.abandonTurn(t)
+	if !said {
+		r.logf("error", "instance is blocked until code that fits its history is deployed: "+reason, "instance_id", t.inst.id, "at", differs.At)
+	}
 }
 
 // restoreTurn ends a turn without a commit: results that were taken are offered again.

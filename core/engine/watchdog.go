@@ -10,6 +10,7 @@ import (
 // it commits then if its turn still holds.
 func (r *Runtime) watch() {
 	type found struct {
+		lane     int64
 		instance string
 		since    time.Duration
 		replaced bool
@@ -31,7 +32,7 @@ func (r *Runtime) watch() {
 			l.slow = true
 			r.roles--
 		}
-		stuck = append(stuck, found{l.turnOf.id, since, r.replaceLaneLocked(l)})
+		stuck = append(stuck, found{l.id, l.turnOf.id, since, r.replaceLaneLocked(l)})
 	}
 	r.spreadLocked()
 	r.mu.Unlock()
@@ -40,6 +41,6 @@ func (r *Runtime) watch() {
 		if !f.replaced {
 			text += " (no spare lane is left)"
 		}
-		r.logf("error", text, "instance_id", f.instance, "since_ms", strconv.FormatInt(f.since.Milliseconds(), 10))
+		r.logf("error", text, "instance_id", f.instance, "lane", strconv.FormatInt(f.lane, 10), "since_ms", strconv.FormatInt(f.since.Milliseconds(), 10))
 	}
 }

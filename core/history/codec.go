@@ -206,7 +206,7 @@ func appendQuoted(b []byte, s string) []byte {
 	}
 	b = append(b, '"')
 	plain := 0
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue

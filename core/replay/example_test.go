@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
@@ -40,7 +41,7 @@ func Example() {
 	}})
 	fmt.Println(second.Status, second.Output)
 
-	whole := append(first.Events, second.Events...)
+	whole := slices.Concat(first.Events, second.Events)
 	for i := range whole {
 		fmt.Println(whole[i].ID, whole[i].Kind)
 	}

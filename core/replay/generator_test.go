@@ -58,7 +58,8 @@ func (c *generators) generate(id Branch, run body) {
 	g := &generator{code: c, id: id}
 	g.next, g.stop = iter.Pull(func(yield func(Yield) bool) {
 		defer func() {
-			if r := recover(); r != nil && r != errClosed {
+			r := recover()
+			if err, ok := r.(error); r != nil && (!ok || !errors.Is(err, errClosed)) {
 				panic(r)
 			}
 		}()

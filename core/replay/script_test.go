@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,23 +69,23 @@ func parseProgram(text string) []*statement {
 func splitWords(s string) []string {
 	var words []string
 	var word strings.Builder
-	quoted, any := false, false
+	quoted, begun := false, false
 	for _, c := range s {
 		switch {
 		case c == '"':
-			quoted, any = !quoted, true
+			quoted, begun = !quoted, true
 		case c == ' ' && !quoted:
-			if any {
+			if begun {
 				words = append(words, word.String())
 				word.Reset()
-				any = false
+				begun = false
 			}
 		default:
 			word.WriteRune(c)
-			any = true
+			begun = true
 		}
 	}
-	if any {
+	if begun {
 		words = append(words, word.String())
 	}
 	return words
@@ -202,7 +203,8 @@ func (s *script) try(block []*statement, except, finally *statement) (result str
 		}()
 	}
 	result, returned, err = s.run(block)
-	if err == nil || except == nil || err.(*userError).fatal {
+	var raised *userError
+	if err == nil || except == nil || !errors.As(err, &raised) || raised.fatal {
 		return result, returned, err
 	}
 	if len(except.words) > 1 {

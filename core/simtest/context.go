@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
@@ -20,7 +21,7 @@ func GiveBack() error { return errGiveBack }
 // Error is a failure as orchestrations see it.
 type Error struct{ *history.Failure }
 
-func (e Error) Error() string { return e.Failure.Text() }
+func (e Error) Error() string { return e.Text() }
 
 // execution is one execution of user code: its coroutines by branch.
 type execution struct {
@@ -149,18 +150,15 @@ func text(v replay.Value) string {
 		return text(v.Members[0].Value)
 	case replay.ValueAll:
 	}
-	joined := ""
+	parts := make([]string, len(v.Members))
 	for i, m := range v.Members {
-		if i > 0 {
-			joined += ","
-		}
 		if m.Failed {
-			joined += "err:" + m.Err
+			parts[i] = "err:" + m.Err
 		} else {
-			joined += text(m.Value)
+			parts[i] = text(m.Value)
 		}
 	}
-	return joined
+	return strings.Join(parts, ",")
 }
 
 // number gives branches their numbers, in the order in which the task names them.

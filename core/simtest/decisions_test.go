@@ -1,15 +1,32 @@
 package simtest_test
 
 import (
+	"context"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/duroxide/duroxide/core/engine"
 	"github.com/duroxide/duroxide/core/simtest"
+	"github.com/duroxide/duroxide/core/store"
 )
 
 // The counters show that the engine does what its speed rests on, whatever the machine does to the clock.
+
+// renewals is a store that tells of each renewal of a lease.
+type renewals struct {
+	store.Store
+	done chan struct{}
+}
+
+func (s renewals) Renew(ctx context.Context, l *store.Lease) error {
+	err := s.Store.Renew(ctx, l)
+	select {
+	case s.done <- struct{}{}:
+	default: // nobody waits any more
+	}
+	return err
+}
 
 func TestSequenceOfStepsCostsOneCommitEach(t *testing.T) {
 	p := standard()
@@ -105,15 +122,16 @@ func TestRunningActivitiesCostNoLeaseWritesOfTheirOwn(t *testing.T) {
 		return "done", err
 	})
 	w := newWorld(t, openMemory(t), p)
-	n := simtest.Start(t, w.store, p, func(o *engine.Options) { o.WorkerConcurrency, o.Lease = 500, time.Second })
+	s := renewals{Store: w.store, done: make(chan struct{}, 64)}
+	n := simtest.Start(t, s, p, func(o *engine.Options) { o.WorkerConcurrency, o.Lease = 500, time.Second })
 	w.start("w", "wide", "")
 	for range 500 {
 		waitFor(w, entered, "an activity")
 	}
 	before := n.Counters().LeaseWrites
 	begun := time.Now()
-	for n.Counters().LeaseWrites < before+2 { // two renewals go by while all of them run
-		pauseABit()
+	for range 2 { // renewals that go by while all of them run
+		waitFor(w, s.done, "a renewal")
 	}
 	writes := n.Counters().LeaseWrites - before
 	if most := int64(time.Since(begun)/(300*time.Millisecond)) + 2; writes > most {
@@ -180,14 +198,13 @@ func TestBlockingTurnHidesNoOtherInstance(t *testing.T) {
 func TestIdleRuntimeRunsNothing(t *testing.T) {
 	p := standard()
 	w := newWorld(t, openMemory(t), p)
-	n := simtest.Start(t, w.store, p)
+	s := renewals{Store: w.store, done: make(chan struct{}, 8)}
+	n := simtest.Start(t, s, p, func(o *engine.Options) { o.Lease = 3 * time.Second })
 	w.start("h", "hello", "x")
 	w.completes("h", "hello x")
 	before := n.Counters()
-	renewed := n.Counters().LeaseWrites
-	for n.Counters().LeaseWrites == renewed { // a third of the lease goes by
-		time.Sleep(50 * time.Millisecond)
-	}
+	waitFor(w, s.done, "a renewal of the lease")
+	waitFor(w, s.done, "another: a second goes by")
 	after := n.Counters()
 	if after.Commits != before.Commits || after.Turns != before.Turns || after.Loads != before.Loads {
 		t.Errorf("idle: %+v, then %+v", before, after)

@@ -24,8 +24,8 @@ type Node struct {
 type Option func(*engine.Options)
 
 // Start runs a program on a store until the test ends. Errors in the log fail the test unless an option takes the log.
-func Start(t testing.TB, s store.Store, p *Program, options ...Option) *Node {
-	t.Helper()
+func Start(tb testing.TB, s store.Store, p *Program, options ...Option) *Node {
+	tb.Helper()
 	o := engine.DefaultOptions()
 	var over sync.Mutex
 	done := false
@@ -34,7 +34,7 @@ func Start(t testing.TB, s store.Store, p *Program, options ...Option) *Node {
 		over.Lock()
 		defer over.Unlock()
 		if !done && rec.Level != "debug" {
-			t.Logf("%s %s %v", rec.Level, rec.Message, rec.Fields)
+			tb.Logf("%s %s %v", rec.Level, rec.Message, rec.Fields)
 		}
 	}
 	for _, option := range options {
@@ -42,21 +42,21 @@ func Start(t testing.TB, s store.Store, p *Program, options ...Option) *Node {
 	}
 	r, err := engine.New(s, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	n := &Node{Runtime: r, Host: NewHost(p)}
 	for _, o := range p.names {
 		if err := r.RegisterOrchestration(o.name, o.version); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	for name := range p.activities {
 		if err := r.RegisterActivity(name); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := r.Start(context.Background()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	n.threads.Add(1)
 	go func() {
@@ -73,18 +73,18 @@ func Start(t testing.TB, s store.Store, p *Program, options ...Option) *Node {
 			}()
 		}
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if first := !n.stopped; !n.Stop() && first {
-			t.Error("shutdown did not drain")
+			tb.Error("shutdown did not drain")
 		}
 		over.Lock()
 		done = true
 		over.Unlock()
 		if held := n.Host.Held(); held != 0 {
-			t.Errorf("%d executions were never forgotten", held)
+			tb.Errorf("%d executions were never forgotten", held)
 		}
 		if c := r.Counters(); c.VerifyFailures != 0 {
-			t.Errorf("%d executions did not replay", c.VerifyFailures)
+			tb.Errorf("%d executions did not replay", c.VerifyFailures)
 		}
 	})
 	return n
@@ -105,31 +105,30 @@ func (n *Node) Abandon() bool {
 }
 
 // VerifyAll replays every execution of every instance in a store from its first event.
-func VerifyAll(t testing.TB, s store.Store, p *Program) {
-	t.Helper()
-	ctx := context.Background()
+func VerifyAll(ctx context.Context, tb testing.TB, s store.Store, p *Program) {
+	tb.Helper()
 	page, err := s.Instances(ctx, store.InstanceQuery{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	h := NewHost(p)
 	exec := engine.ExecutionID(0)
 	for _, inst := range page.Items {
 		executions, err := s.Executions(ctx, inst.Instance)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		for _, e := range executions {
 			events, err := s.History(ctx, inst.Instance, e.Execution)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			if len(events) == 0 {
 				continue
 			}
 			exec++
 			if differs := replay.Verify(identity(inst.Instance, e.Execution, events), h.Code(exec), events); differs != nil {
-				t.Errorf("%s/%d does not replay: %s", inst.Instance, e.Execution, differs.Text())
+				tb.Errorf("%s/%d does not replay: %s", inst.Instance, e.Execution, differs.Text())
 			}
 			h.Forget(exec)
 		}

@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/duroxide/duroxide/core/engine"
@@ -93,7 +94,7 @@ func (h *Host) RunActivity(a *engine.Activity) engine.ActivityResult {
 		}}
 	}
 	output, err := run(a)
-	if err == errGiveBack {
+	if errors.Is(err, errGiveBack) {
 		return engine.ActivityResult{GiveBack: true}
 	}
 	if err != nil {

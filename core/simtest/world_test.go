@@ -28,44 +28,44 @@ type world struct {
 	ctx    context.Context
 }
 
-func newWorld(t testing.TB, s store.Store, p *simtest.Program) *world {
-	t.Helper()
+func newWorld(tb testing.TB, s store.Store, p *simtest.Program) *world {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
-	w := &world{TB: t, store: s, client: client.New(s), ctx: ctx}
-	t.Cleanup(func() {
+	w := &world{TB: tb, store: s, client: client.New(s), ctx: ctx}
+	tb.Cleanup(func() {
 		defer cancel()
 		w.client.Close()
-		if !t.Failed() && p != nil {
-			simtest.VerifyAll(t, s, p)
+		if !tb.Failed() && p != nil {
+			simtest.VerifyAll(ctx, tb, s, p)
 			violations, err := check.Run(ctx, s)
 			if err != nil {
-				t.Error(err)
+				tb.Error(err)
 			}
 			for _, v := range violations {
-				t.Errorf("%+v", v)
+				tb.Errorf("%+v", v)
 			}
 		}
 		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
+			tb.Errorf("close: %v", err)
 		}
 	})
 	return w
 }
 
-func openMemory(t testing.TB) store.Store {
-	t.Helper()
+func openMemory(tb testing.TB) store.Store {
+	tb.Helper()
 	s, err := sqlite.OpenMemory(sqlite.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func openFile(t testing.TB, path string) store.Store {
-	t.Helper()
+func openFile(tb testing.TB, path string) store.Store {
+	tb.Helper()
 	s, err := sqlite.Open(path, sqlite.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

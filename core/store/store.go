@@ -28,7 +28,7 @@ type Store interface {
 	Load(ctx context.Context, instance string, have history.Token) (*Snapshot, error)
 	// CommitTurns applies each commit whose instance still has the expected life and turn and whose consumed jobs still
 	// have their claim token; one result for each, in order. The group is one transaction where the store allows it.
-	// An error means that the outcome of the whole group is unknown or nothing was applied (IsUnknown tells).
+	// An error means that no member was applied, or that their outcome is unknown (IsUnknown tells).
 	CommitTurns(ctx context.Context, node NodeID, commits []Turn) ([]TurnResult, error)
 
 	// ClaimJobs claims the oldest eligible jobs for the node.
@@ -89,6 +89,8 @@ type Queries interface {
 	Tree(ctx context.Context, instance string) ([]string, error)
 	SystemMetrics(ctx context.Context) (SystemMetrics, error)
 	QueueDepths(ctx context.Context) (QueueDepths, error)
+	// WaitingJobs gives, for each activity and tag, since when the oldest unclaimed job could run.
+	WaitingJobs(ctx context.Context) ([]WaitingJobs, error)
 	InstanceStats(ctx context.Context, instance string) (*InstanceStats, error)
 }
 

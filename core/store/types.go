@@ -101,7 +101,8 @@ type Turn struct {
 // TurnResult of one commit.
 type TurnResult struct {
 	// Err is nil when applied; ErrFenced when the instance has another life or turn, or is gone; ErrJobsLost when only
-	// consumed jobs were not claimed so any more (they are in LostJobs, nothing was applied).
+	// consumed jobs were not claimed so any more (they are in LostJobs, nothing was applied); an *Error when storing this
+	// turn failed while others of the group were stored.
 	Err      error
 	LostJobs []JobRef
 	// Messages untaken after the commit, in the order to be applied, and the next due time (0 = none).
@@ -258,6 +259,12 @@ type SystemMetrics struct {
 
 // QueueDepths counts what waits: due messages without mail that nobody waits for, unclaimed jobs, timers not yet due.
 type QueueDepths struct{ Orchestrator, Worker, Timer int64 }
+
+// WaitingJobs are the due unclaimed jobs of one activity and tag.
+type WaitingJobs struct {
+	Name, Tag string
+	SinceMS   int64 // when the oldest became due
+}
 
 // InstanceStats of the current execution.
 type InstanceStats struct {

@@ -168,13 +168,6 @@ def _filter(value: object, name: str) -> str:
     return str(value)
 
 
-def _nondeterminism(value: object, name: str) -> str:
-    checked: str = _one_of(("fail", "block"))(value, name)
-    if checked == "block":
-        raise ConfigurationError(f"{name}='block' is not supported by this version; instances fail ('fail')")
-    return checked
-
-
 class RuntimeOptions:
     """Options of a runtime. All are keywords; all can be read as attributes. Times: ms (int) or timedelta.
 
@@ -196,7 +189,9 @@ class RuntimeOptions:
         worker_lock_renewal_buffer_ms, orchestrator_lock_renewal_buffer_ms, session_lock_timeout_ms,
             session_lock_renewal_buffer_ms: accepted, without effect.
         max_attempts: of work during which processes died, until it is given up (10).
-        on_nondeterminism: what happens to an instance whose code does not fit its history: ``"fail"``.
+        on_nondeterminism: what happens to an instance whose code does not fit its history: ``"fail"`` (default) fails
+            it; with ``"block"`` it keeps its history and stays Running, is logged and listed by ``Runtime.health()``,
+            and goes on once code that fits is deployed.
         live_executions: suspended orchestrations kept in memory (10,000); 0 replays at every turn.
         activity_cancellation_grace_ms: after which a cancelled activity that goes on loses its slot (10,000).
         activity_timeout_ms: for activities without a time-out of their own (None).
@@ -286,6 +281,7 @@ class RuntimeOptions:
             "worker_node_id": self.worker_node_id or "",
             "activity_timeout_ms": self.activity_timeout_ms or 0,
             "lease_ms": self._lease_ms(),
+            "block_nondeterminism": self.on_nondeterminism == "block",
         }
 
 
@@ -315,7 +311,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "session_lock_timeout_ms": (30_000, _time(1)),
     "session_lock_renewal_buffer_ms": (5_000, _time(0)),
     "max_attempts": (10, _count(1, 2**31 - 1)),
-    "on_nondeterminism": ("fail", _nondeterminism),
+    "on_nondeterminism": ("fail", _one_of(("fail", "block"))),
     "live_executions": (10_000, _count(0, 2**31 - 1)),
     "activity_cancellation_grace_ms": (10_000, _time(0)),
     "activity_timeout_ms": (None, _optional(_time(1))),

@@ -52,7 +52,6 @@ def test_generator_that_never_yields_is_named_and_the_rest_goes_on(memory: Engin
     assert memory.output("the stuck one") == "late", "a step that returns late still counts"
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="the engine does not ask Python for the line as yet")
 def test_line_that_never_yields_is_named(memory: Engine) -> None:
     memory.expected_errors.append("blocks its lane")
     runtime = memory.runtime(verify_replay=0.0)

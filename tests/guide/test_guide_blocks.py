@@ -19,7 +19,7 @@ from typing import Any, Callable
 import pytest
 
 import duroxide
-from harness import WAIT_MS, Engine
+from harness import WAIT_MS, Engine, eventually
 
 GUIDE = pathlib.Path(__file__).resolve().parents[3] / "shared" / "spec" / "guide.md"
 pytestmark = pytest.mark.skipif(not GUIDE.exists(), reason=f"the guide is not at {GUIDE}")
@@ -588,6 +588,7 @@ def metrics(g: Guide) -> None:
     g.runtime.start()
     g.run("W")
     g.run("W")
+    eventually(lambda: g.runtime.metrics_snapshot()["orch_completions"] == 2)
     g.execute()
     assert g.printed() == [
         "Orchestrations started: 2",

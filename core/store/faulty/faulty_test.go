@@ -12,12 +12,12 @@ import (
 
 func open(t *testing.T) *faulty.Store {
 	t.Helper()
-	real, err := sqlite.OpenMemory(sqlite.Options{})
+	wrapped, err := sqlite.OpenMemory(sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = real.Close() })
-	return faulty.Wrap(real)
+	t.Cleanup(func() { _ = wrapped.Close() })
+	return faulty.Wrap(wrapped)
 }
 
 func TestFaultsAreUsedUpInOrder(t *testing.T) {

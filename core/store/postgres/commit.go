@@ -43,10 +43,20 @@ func (s *Store) CommitTurns(ctx context.Context, node store.NodeID, turns []stor
 	slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(turns[a].Instance, turns[b].Instance) })
 	done := 0
 	var worst error
-	for _, group := range split(turns, members) {
+	groups := split(turns, members)
+	for len(groups) > 0 {
+		group := groups[0]
+		groups = groups[1:]
 		err := s.commitGroup(ctx, node, turns, group, results)
 		if err == nil {
 			done++
+			continue
+		}
+		if len(group) > 1 && !store.IsRetryable(err) && !errors.Is(err, store.ErrClosed) {
+			// Something in it can never be stored. That is the trouble of one turn, not of those beside it.
+			for i := range group {
+				groups = append(groups, group[i:i+1])
+			}
 			continue
 		}
 		// What was committed before stands: the others are told of the trouble one by one.

@@ -20,6 +20,8 @@ const (
 	codeRunning  = "DX002" // a descendant is still running
 )
 
+const readOnlyState = "25006"
+
 var answers = []error{
 	store.ErrNotFound, store.ErrExists, store.ErrStillRunning, store.ErrIsChild, store.ErrFenced, store.ErrJobsLost,
 	store.ErrNodeLost, store.ErrClosed, store.ErrNewerSchema, store.ErrTooOld,
@@ -79,7 +81,7 @@ func isPassing(err error) bool {
 		"57P01", "57P02", "57P03", // shut down by an administrator, crashed, starting up
 		"57014", "57P05", // cancelled; idle too long
 		"55P03",          // lock not available
-		"25006",          // read-only: the primary has become a standby
+		readOnlyState,    // the primary has become a standby
 		"26000", "0A000", // a cached statement that is gone, or whose result has changed
 		"XX000": // "cache lookup failed", "tuple concurrently updated": under migrations of others
 		return code != "0A000" || strings.Contains(err.Error(), "cached plan")
@@ -144,7 +146,7 @@ func explain(err error) string {
 			return e.Message + ": the user needs CREATE on the schema, or on the database when the schema does not exist yet"
 		case e.Code == "53300":
 			return e.Message + ": the server has no connection left"
-		case e.Code == "25006":
+		case e.Code == readOnlyState:
 			return e.Message + ": the server is read-only"
 		case e.Code == "57P03":
 			return e.Message + ": the server is starting up"

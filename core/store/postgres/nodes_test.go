@@ -124,7 +124,7 @@ func TestNodesShareJobsWithoutTakingOneTwice(t *testing.T) {
 	s := newStore(t)
 	const nodes, jobs = 4, 400
 	start := func(id string, n int) {
-		startOne(t, s, id)
+		startOne(t, s, id) //nolint:contextcheck // the test has its own
 		snapshot, err := s.Load(ctx, id, history.Token{})
 		if err != nil {
 			t.Fatal(err)

@@ -36,6 +36,8 @@ const (
 		(SELECT count(*) FROM {schema}.duroxide_jobs WHERE token IS NULL),
 		(SELECT count(*) FROM {schema}.duroxide_messages WHERE kind = 'timer' AND visible_at IS NOT NULL
 			AND visible_at > (SELECT {schema}.duroxide_now()))`
+	selectWaiting = `SELECT name, tag, min(visible_at) FROM {schema}.duroxide_jobs
+		WHERE token IS NULL AND visible_at <= (SELECT {schema}.duroxide_now()) GROUP BY tag, name ORDER BY 3`
 	selectStats = `SELECT i.next_event - 1,
 		(SELECT coalesce(sum(octet_length(events)), 0)::bigint FROM {schema}.duroxide_history h
 			WHERE h.instance_id = i.id AND h.execution = i.execution),
@@ -311,6 +313,21 @@ func (s *Store) QueueDepths(ctx context.Context) (store.QueueDepths, error) {
 		return q.QueryRow(ctx, s.sql.in(selectDepths)).Scan(&d.Orchestrator, &d.Worker, &d.Timer)
 	})
 	return d, err
+}
+
+// WaitingJobs implements [store.Queries].
+func (s *Store) WaitingJobs(ctx context.Context) ([]store.WaitingJobs, error) {
+	var waiting []store.WaitingJobs
+	err := s.read(ctx, "list waiting jobs", func(q querier) error {
+		waiting = nil
+		return each(ctx, q, s.sql.in(selectWaiting), nil, func(rows pgx.Rows) error {
+			var w store.WaitingJobs
+			err := rows.Scan(&w.Name, &w.Tag, &w.SinceMS)
+			waiting = append(waiting, w)
+			return err
+		})
+	})
+	return waiting, err
 }
 
 // InstanceStats implements [store.Queries].

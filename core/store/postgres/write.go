@@ -56,6 +56,10 @@ func (s *Store) writeOnce(ctx context.Context, w write) error {
 	running, cancel := outlive(ctx)
 	err = w.run(running, conn)
 	cancel()
+	if sqlState(err) == readOnlyState {
+		// The primary has become a standby. The next connection looks for the new one.
+		_ = conn.Conn().Close(ctx)
+	}
 	conn.Release()
 	if err == nil || isAnswer(err) || isUndone(err) {
 		return err

@@ -67,7 +67,7 @@ type eligible struct {
 
 // claim takes the oldest eligible jobs, at most limit.
 func (t *tx) claim(c *store.Claim, limit int) ([]store.Job, error) {
-	if limit <= 0 || !(c.Tags.Untagged || c.Tags.Any || len(c.Tags.Tags) > 0) {
+	if limit <= 0 || !c.Tags.Untagged && !c.Tags.Any && len(c.Tags.Tags) == 0 {
 		return nil, nil
 	}
 	found, err := t.eligiblePlain(c, limit)

@@ -24,8 +24,8 @@
 //
 // # Several processes
 //
-// Any number of processes may use a file at once. While somebody listens, a process asks its connection every 25 ms
-// whether another one has written. Each process that runs a node keeps a lock on a small file beside the database, so
+// Any number of processes may use a file at once. While somebody listens, a process learns of the writes of others:
+// from the system where it can tell (Linux), else by asking every 25 ms. Each process that runs a node keeps a lock on a small file beside the database, so
 // that others see at once when it has died.
 //
 // # Caveats

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -28,6 +29,8 @@ type file struct {
 	openErr error
 
 	// The queue of the writer.
+	lastCommit atomic.Int64 // Unix ns
+
 	queueMu sync.Mutex
 	queue   []*member
 	leading bool
@@ -38,7 +41,6 @@ type file struct {
 	writer       *sqlite.Conn
 	known        bool // to be ours, or empty
 	current      bool // schema, when the file was opened
-	lastCommit   time.Time
 	lastID       int64
 	foreignUntil time.Time
 	commitHook   func(*sqlite.Conn) error // tests: in place of COMMIT
@@ -268,10 +270,15 @@ func (f *file) committed() {
 	if f.memory {
 		return
 	}
-	f.lastCommit = time.Now()
+	f.lastCommit.Store(time.Now().UnixNano())
 	if f.keeper != nil {
 		f.keeper.committed()
 	}
+}
+
+// committedWithin reports whether this process has committed in the last d.
+func (f *file) committedWithin(d time.Duration) bool {
+	return time.Now().UnixNano()-f.lastCommit.Load() < int64(d)
 }
 
 // release gives up one use of the file and closes it with the last.

@@ -82,8 +82,11 @@ func readHistories(c *sqlite.Conn, instance string, id int64, rows *store.Rows) 
 		h := store.ExecutionHistory{Execution: executions[i]}
 		err := prepared(c, selectHistory).int(id).int(h.Execution.Execution).each(func(r *sqlite.Stmt) (bool, error) {
 			events, err := history.DecodeEvents(r.ColumnText(0))
+			if err != nil && rows.Snapshot.Undecodable == "" {
+				rows.Snapshot.Undecodable = err.Error()
+			}
 			h.Events = append(h.Events, events...)
-			return true, err
+			return true, nil
 		})
 		if err != nil {
 			return err

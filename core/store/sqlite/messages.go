@@ -35,7 +35,6 @@ type untaken struct {
 // readUntaken reads the due messages of an instance and the mail of its used queues, in the order to be applied.
 func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, open []string) (untaken, error) {
 	var u untaken
-	var problem error
 	err := prepared(c, selectMessages).int(instance).each(func(s *sqlite.Stmt) (bool, error) {
 		if due := s.ColumnInt64(2); due > now {
 			u.nextDue = due
@@ -43,15 +42,11 @@ func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, o
 		}
 		m, err := scanMessage(s, life)
 		if err != nil {
-			problem = err
-			return false, nil
+			return false, err
 		}
 		u.messages = append(u.messages, m)
 		return true, nil
 	})
-	if err == nil {
-		err = problem
-	}
 	if err != nil {
 		return u, err
 	}

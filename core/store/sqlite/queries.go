@@ -321,6 +321,21 @@ func (s *Store) QueueDepths(ctx context.Context) (store.QueueDepths, error) {
 	return d, err
 }
 
+// WaitingJobs implements [store.Queries].
+func (s *Store) WaitingJobs(ctx context.Context) ([]store.WaitingJobs, error) {
+	var waiting []store.WaitingJobs
+	const oldest = `SELECT name, tag, min(visible_at) FROM duroxide_jobs
+		WHERE token IS NULL AND visible_at <= ? GROUP BY tag, name ORDER BY 3`
+	err := s.query(ctx, "list waiting jobs", false, func(c *sqlite.Conn) error {
+		waiting = nil
+		return prepared(c, oldest).int(s.Now()).each(func(row *sqlite.Stmt) (bool, error) {
+			waiting = append(waiting, store.WaitingJobs{Name: row.ColumnText(0), Tag: row.ColumnText(1), SinceMS: row.ColumnInt64(2)})
+			return true, nil
+		})
+	})
+	return waiting, err
+}
+
 // InstanceStats implements [store.Queries].
 func (s *Store) InstanceStats(ctx context.Context, instance string) (*store.InstanceStats, error) {
 	var stats *store.InstanceStats

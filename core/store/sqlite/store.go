@@ -13,7 +13,8 @@ import (
 type Options struct {
 	// Now is the clock in ms since the epoch; for tests. Nil: the wall clock.
 	Now func() int64
-	// PollInterval is how often the file is asked for writes of other processes while somebody listens; 0: 25 ms.
+	// PollInterval is how often the file is asked for writes of other processes while somebody listens, where the
+	// system does not tell of them or while this process writes too; 0: 25 ms.
 	PollInterval time.Duration
 }
 

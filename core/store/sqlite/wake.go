@@ -26,8 +26,9 @@ func (w *wakeup) due(instance string, at int64) {
 
 // listeners of a file, whichever store they came through.
 type listeners struct {
-	mu  sync.RWMutex
-	all []*listener
+	change sync.Mutex // held while one comes or goes, so that the watcher runs exactly while there are any
+	mu     sync.RWMutex
+	all    []*listener
 }
 
 // listener counts the calls under way, so that its end can wait for them.
@@ -71,6 +72,7 @@ func (s *Store) Listen(target store.Listener) (cancel func()) {
 	f := s.file
 	l := &listener{Listener: target}
 	l.idle.L = &l.mu
+	f.listeners.change.Lock()
 	f.listeners.mu.Lock()
 	f.listeners.all = append(slices.Clone(f.listeners.all), l) // who calls them reads the old slice
 	first := len(f.listeners.all) == 1
@@ -78,7 +80,9 @@ func (s *Store) Listen(target store.Listener) (cancel func()) {
 	if first && !f.memory {
 		f.watch.start(f)
 	}
+	f.listeners.change.Unlock()
 	return sync.OnceFunc(func() {
+		f.listeners.change.Lock()
 		f.listeners.mu.Lock()
 		all := slices.Clone(f.listeners.all)
 		f.listeners.all = slices.DeleteFunc(all, func(other *listener) bool { return other == l })
@@ -87,6 +91,7 @@ func (s *Store) Listen(target store.Listener) (cancel func()) {
 		if last {
 			f.watch.stop()
 		}
+		f.listeners.change.Unlock()
 		l.end()
 	})
 }
@@ -150,7 +155,8 @@ func wakeAll(all []*listener, w store.Wake) {
 }
 
 // watcher notices writes of other processes while somebody listens. It asks on the writer's own connection: there the
-// data version moves with the commits of others only.
+// data version moves with the commits of others only. When to ask is told by the system where it can; the poll is what
+// is left elsewhere, and the fall-back.
 type watcher struct {
 	mu   sync.Mutex
 	quit chan struct{}
@@ -178,18 +184,21 @@ func (w *watcher) stop() {
 	}
 }
 
+// watchFallback is how often is asked although the system tells of changes.
+const watchFallback = time.Second
+
 func (f *file) watchOthers(quit, done chan struct{}) {
 	defer close(done)
-	tick := time.NewTicker(f.poll)
+	every, hints := f.poll, (chan struct{})(nil)
+	if n := startNotice(f.path + "-wal"); n != nil {
+		defer n.stop()
+		every, hints = watchFallback, n.changed
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var seen int64
 	var on *sqlite.Conn
 	for {
-		select {
-		case <-quit:
-			return
-		case <-tick.C:
-		}
 		var moved bool
 		look := &member{operation: "watch", alone: func(c *sqlite.Conn) error {
 			version := int64(0)
@@ -207,6 +216,20 @@ func (f *file) watchOthers(quit, done chan struct{}) {
 		}
 		if moved {
 			wakeAll(f.listening(), store.Wake{Elsewhere: true})
+		}
+		select {
+		case <-quit:
+			return
+		case <-tick.C:
+		case <-hints:
+			// While this process writes, each of its own commits is a hint. Then the poll interval is enough.
+			if f.committedWithin(f.poll) {
+				select {
+				case <-quit:
+					return
+				case <-time.After(f.poll):
+				}
+			}
 		}
 	}
 }

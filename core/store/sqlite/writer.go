@@ -333,7 +333,7 @@ func (f *file) courtesy() time.Duration {
 		f.foreignUntil = time.Time{}
 		return 0
 	}
-	return courtesyPause - now.Sub(f.lastCommit)
+	return courtesyPause - time.Duration(now.UnixNano()-f.lastCommit.Load())
 }
 
 func (f *file) foreignSeen(now time.Time) { f.foreignUntil = now.Add(courtesyTime) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -112,7 +113,7 @@ var concurrency = []scenario{
 		go func() {
 			defer close(done)
 			for i := range n {
-				_, err := h.s.Enqueue(h.ctx, []store.Enqueue{{Instance: "a", Message: history.Message{Kind: history.MsgEvent, ID: fmt.Sprint(i), Name: "e", Data: fmt.Sprint(i)}}})
+				_, err := h.s.Enqueue(h.ctx, []store.Enqueue{{Instance: "a", Message: history.Message{Kind: history.MsgEvent, ID: strconv.Itoa(i), Name: "e", Data: strconv.Itoa(i)}}})
 				if err != nil {
 					h.Error(err)
 				}
@@ -125,7 +126,7 @@ var concurrency = []scenario{
 			}
 			f.commit(func(c *replay.Commit) {
 				for _, m := range f.messages {
-					if m.Data != fmt.Sprint(taken) {
+					if m.Data != strconv.Itoa(taken) {
 						h.Errorf("message %d is %s", taken, m.Data)
 					}
 					taken++

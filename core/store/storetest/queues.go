@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/duroxide/duroxide/core/history"
@@ -10,9 +11,9 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// dequeue subscribes to a queue and leaves the given ones open.
-func (f *flow) dequeue(c *replay.Commit, queue string, open, used []string) {
-	f.event(c, history.Event{Kind: history.QueueSubscribed, Name: queue})
+// dequeue subscribes to queue q and leaves the given ones open.
+func (f *flow) dequeue(c *replay.Commit, open, used []string) {
+	f.event(c, history.Event{Kind: history.QueueSubscribed, Name: "q"})
 	c.OpenQueues, c.UsedQueues = open, used
 }
 
@@ -33,7 +34,7 @@ var queues = []scenario{
 	}},
 	{"mail for an open dequeue makes the instance ready", func(h *harness) {
 		f := h.running("a")
-		f.commit(func(c *replay.Commit) { f.dequeue(c, "q", []string{"q"}, []string{"q"}) })
+		f.commit(func(c *replay.Commit) { f.dequeue(c, []string{"q"}, []string{"q"}) })
 		h.enqueue("a", history.MsgMail, "other", "0")
 		equalLists(h, "ready", h.ready(nodeA), nil)
 		h.enqueue("a", history.MsgMail, "q", "1")
@@ -44,7 +45,7 @@ var queues = []scenario{
 		f := h.running("a")
 		h.enqueue("a", history.MsgMail, "q", "1")
 		h.enqueue("a", history.MsgMail, "q", "2")
-		r := f.commit(func(c *replay.Commit) { f.dequeue(c, "q", []string{"q"}, []string{"q"}) })
+		r := f.commit(func(c *replay.Commit) { f.dequeue(c, []string{"q"}, []string{"q"}) })
 		equalLists(h, "untaken", kinds(r.Messages), []string{"mail:q=1", "mail:q=2"})
 		// Should this node die now, another finds it.
 		equalLists(h, "ready", h.ready(nodeA), []string{"a"})
@@ -59,10 +60,10 @@ var queues = []scenario{
 	{"mail comes in the order of its sending, across queues too", func(h *harness) {
 		f := h.running("a")
 		for i := range 6 {
-			h.enqueue("a", history.MsgMail, []string{"q", "p"}[i%2], fmt.Sprint(i))
+			h.enqueue("a", history.MsgMail, []string{"q", "p"}[i%2], strconv.Itoa(i))
 		}
 		both := []string{"p", "q"}
-		r := f.commit(func(c *replay.Commit) { f.dequeue(c, "q", both, both) })
+		r := f.commit(func(c *replay.Commit) { f.dequeue(c, both, both) })
 		var data []string
 		for i := range r.Messages {
 			data = append(data, r.Messages[i].Data)
@@ -75,13 +76,13 @@ var queues = []scenario{
 		var batch []store.Enqueue
 		for i := range n {
 			batch = append(batch, store.Enqueue{Instance: "a", Message: history.Message{
-				Kind: history.MsgMail, ID: fmt.Sprint(i), Name: "q", Data: fmt.Sprint(i),
+				Kind: history.MsgMail, ID: strconv.Itoa(i), Name: "q", Data: strconv.Itoa(i),
 			}})
 		}
 		_, err := h.s.Enqueue(h.ctx, batch)
 		h.ok(err)
 		q := []string{"q"}
-		f.commit(func(c *replay.Commit) { f.dequeue(c, "q", q, q) })
+		f.commit(func(c *replay.Commit) { f.dequeue(c, q, q) })
 		var got []string
 		for len(f.messages) > 0 {
 			taken := slices.Clone(f.messages)
@@ -96,7 +97,7 @@ var queues = []scenario{
 		}
 		equal(h, "mails", len(got), n)
 		for i := range got {
-			if got[i] != fmt.Sprint(i) {
+			if got[i] != strconv.Itoa(i) {
 				h.Fatalf("mail %d is %s", i, got[i])
 			}
 		}
@@ -106,7 +107,7 @@ var queues = []scenario{
 		h.enqueue("a", history.MsgMail, "q", "2")
 		equalLists(h, "ready", h.ready(nodeA), nil)
 		f := h.running("a")
-		r := f.commit(func(c *replay.Commit) { f.dequeue(c, "q", []string{"q"}, []string{"q"}) })
+		r := f.commit(func(c *replay.Commit) { f.dequeue(c, []string{"q"}, []string{"q"}) })
 		equalLists(h, "untaken", kinds(r.Messages), []string{"mail:q=1", "mail:q=2"})
 	}},
 	{"early mail is kept for seven days", func(h *harness) {
@@ -114,13 +115,13 @@ var queues = []scenario{
 		h.clock.Advance(8 * 24 * time.Hour)
 		h.enqueue("a", history.MsgMail, "q", "new")
 		f := h.running("a")
-		r := f.commit(func(c *replay.Commit) { f.dequeue(c, "q", []string{"q"}, []string{"q"}) })
+		r := f.commit(func(c *replay.Commit) { f.dequeue(c, []string{"q"}, []string{"q"}) })
 		equalLists(h, "untaken", kinds(r.Messages), []string{"mail:q=new"})
 	}},
 	{"early mail is kept up to 10,000 for an id", func(h *harness) {
 		batch := make([]store.Enqueue, 10_001)
 		for i := range batch {
-			batch[i] = store.Enqueue{Instance: "a", Message: history.Message{Kind: history.MsgMail, ID: fmt.Sprint(i), Name: "q"}}
+			batch[i] = store.Enqueue{Instance: "a", Message: history.Message{Kind: history.MsgMail, ID: strconv.Itoa(i), Name: "q"}}
 		}
 		stored, err := h.s.Enqueue(h.ctx, batch)
 		h.ok(err)
@@ -134,7 +135,7 @@ var ordering = []scenario{
 	{"messages keep the order of their arrival", func(h *harness) {
 		h.running("a")
 		for i := range 5 {
-			h.enqueue("a", history.MsgEvent, "e", fmt.Sprint(i))
+			h.enqueue("a", history.MsgEvent, "e", strconv.Itoa(i))
 		}
 		equalLists(h, "messages", kinds(h.load("a").Messages), []string{"event:e=0", "event:e=1", "event:e=2", "event:e=3", "event:e=4"})
 	}},

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
@@ -92,10 +93,10 @@ var turns = []scenario{
 		equal(h, "the turn still stands", h.load("a").Turn, a.turn)
 	}},
 	{"only consumed messages go", func(h *harness) {
-		f := h.running("a")
+		h.running("a")
 		h.enqueue("a", history.MsgEvent, "one", "1")
 		h.enqueue("a", history.MsgEvent, "two", "2")
-		f = h.open("a")
+		f := h.open("a")
 		r := f.commit(func(c *replay.Commit) {
 			m := f.take(c, history.MsgEvent)
 			f.event(c, history.Event{Kind: history.ExternalEvent, Name: m.Name, Data: m.Data, MessageID: m.ID})
@@ -125,9 +126,9 @@ var turns = []scenario{
 		equalLists(h, "untaken of the parent", kinds(results[0].Messages), []string{"child_completed"})
 	}},
 	{"a turn without events only drops messages", func(h *harness) {
-		f := h.running("a")
+		h.running("a")
 		h.enqueue("a", history.MsgEvent, "one", "1")
-		f = h.open("a")
+		f := h.open("a")
 		r := f.commit(func(c *replay.Commit) { f.take(c, history.MsgEvent) })
 		equal(h, "untaken", len(r.Messages), 0)
 		equal(h, "next event", h.load("a").NextEventID, 2)
@@ -143,7 +144,11 @@ var turns = []scenario{
 		h.enqueue("a", history.MsgEvent, "e", "1")
 		h.enqueue("a", history.MsgMail, "q", "1")
 		f.commit(f.end)
-		rows, err := h.s.(store.Inspector).Inspect(h.ctx, "a")
+		inspector, ok := h.s.(store.Inspector)
+		if !ok {
+			h.Fatal("the store shows no rows")
+		}
+		rows, err := inspector.Inspect(h.ctx, "a")
 		h.ok(err)
 		equal(h, "messages", len(rows.Messages), 0)
 		equal(h, "jobs", len(rows.Jobs), 0)
@@ -229,7 +234,7 @@ var turns = []scenario{
 		group := make([]store.Turn, n)
 		for i := range flows {
 			flows[i] = h.running(fmt.Sprintf("i-%03d", i))
-			group[i] = flows[i].prepare(func(c *replay.Commit) { flows[i].activity(c, replay.Job{Input: fmt.Sprint(i)}) })
+			group[i] = flows[i].prepare(func(c *replay.Commit) { flows[i].activity(c, replay.Job{Input: strconv.Itoa(i)}) })
 		}
 		results, err := h.s.CommitTurns(h.ctx, nodeA, group)
 		h.ok(err)
@@ -238,7 +243,7 @@ var turns = []scenario{
 		}
 		h.join(store.Node{ID: nodeA})
 		for i, job := range h.claimed(claim(nodeA, n)) {
-			equal(h, "first in, first out", job.Input, fmt.Sprint(i))
+			equal(h, "first in, first out", job.Input, strconv.Itoa(i))
 		}
 	}},
 	{"payloads of many megabytes and odd text survive", func(h *harness) {
