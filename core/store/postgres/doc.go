@@ -18,9 +18,14 @@
 // # Connections
 //
 // A bounded pool serves all calls. Statements are described once for each connection and sent unnamed from then on, so
-// nothing is left on the server that a pooler in transaction mode, or DISCARD ALL, could take away; the plans that matter
-// are those inside the functions, which the server caches by itself. Schema names stand in the statements, not in the
-// search path, for the same reason.
+// nothing is left on the server that a pooler in transaction mode, or DISCARD ALL, could take away. On a connection that
+// leads straight to a server process (it says the same process id that the connection was given) the hot ones are prepared,
+// which saves parsing them each time; should they vanish all the same, they are sent anew. The plans that matter are those
+// inside the functions: they are made once for each session, with settings that keep them to the indexes however small the
+// tables are at that moment. Schema names stand in the statements, not in the search path, which a pooler would lose.
+//
+// A turn that only takes results, appends history and inserts a few jobs goes through duroxide_step, written for single
+// rows; groups and everything else through duroxide_commit, which works on sets.
 //
 // # News
 //
