@@ -124,6 +124,10 @@ func checkPlan(t *testing.T, name, plan string) {
 			return
 		}
 	}
+	if strings.Contains(plan, "\nJIT:") {
+		t.Errorf("%s is compiled each time:\n%s", name, plan)
+		return
+	}
 	for _, m := range removedRows.FindAllStringSubmatch(plan, -1) {
 		if n, _ := strconv.Atoi(m[1]); n > 100 {
 			t.Errorf("%s reads %d rows in vain:\n%s", name, n, plan)

@@ -2,7 +2,8 @@
 -- Names and ids compare as bytes.
 
 -- The functions of the following files are planned once for each session, often while tables are empty that grow later;
--- their settings keep the planner from what is only good for tables that stay small.
+-- their settings keep the planner from what is only good for tables that stay small, and from compiling what runs for
+-- microseconds (jit).
 
 -- Ids of messages and jobs. Every commit draws from it, so its last value tells who polls that something happened.
 CREATE SEQUENCE {{.schema}}.duroxide_ids;

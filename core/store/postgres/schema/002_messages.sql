@@ -25,7 +25,7 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_deliver(p_now bigint, d_instance text[], d_life text[], d_execution bigint[], d_kind text[],
     d_message_id text[], d_source bigint[], d_name text[], d_data text[], d_failure text[])
 RETURNS TABLE (ord integer, found boolean, stored boolean, visible_at bigint)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 BEGIN
@@ -62,7 +62,7 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_enqueue(p_limit bigint, d_instance text[], d_kind text[], d_message_id text[], d_name text[],
     d_data text[])
 RETURNS TABLE (ord integer, stored boolean, visible_at bigint, at bigint)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
@@ -101,7 +101,7 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_begin(p_now bigint, p_node text, b_instance text[], b_life text[], b_turn uuid[], b_name text[],
     b_version text[], b_input text[], b_due bigint[], b_parent text[], b_parent_life text[], b_parent_execution bigint[],
     b_parent_schedule bigint[])
-RETURNS text[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+RETURNS text[] LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
@@ -142,7 +142,7 @@ $duroxide$;
 -- Settles the mail that somebody came upon while looking for work: what nobody waits for is hidden, and what is left of
 -- an ended instance is removed. The instance's row is locked meanwhile, as it is by the turn that opens a queue, so one
 -- of both sees the other.
-CREATE FUNCTION {{.schema}}.duroxide_hide(p_instances bigint[]) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+CREATE FUNCTION {{.schema}}.duroxide_hide(p_instances bigint[]) RETURNS void LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 DECLARE
     v_locked bigint[];
@@ -164,7 +164,7 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_ready(p_node text, p_names text[], p_affinity bigint, p_limit integer, p_horizon bigint,
     p_due_limit integer)
 RETURNS TABLE (what integer, id bigint, instance text, node text, at bigint, idle boolean)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
     SET enable_mergejoin = off SET enable_material = off
 AS $duroxide$
 #variable_conflict use_column

@@ -8,7 +8,7 @@ CREATE FUNCTION {{.schema}}.duroxide_claim(p_now bigint, p_limit bigint, p_node 
 RETURNS TABLE (id bigint, instance text, life text, execution bigint, schedule bigint, name text, input text, session text,
     tag text, timeout_ms bigint, attempt integer, retry_of bigint, suspect boolean, attempts integer, orchestration text,
     version text)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $duroxide$
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $duroxide$
 #variable_conflict use_column
 DECLARE
     v_plain  bigint[];
@@ -89,7 +89,7 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_settle(s_id bigint[], s_token uuid[], s_back boolean[], s_delay bigint[], s_counted boolean[],
     s_life text[], s_execution bigint[], s_kind text[], s_source bigint[], s_data text[], s_failure text[])
 RETURNS TABLE (ord integer, instance text, stored boolean, visible_at bigint, at bigint)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $duroxide$
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $duroxide$
 #variable_conflict use_column
 DECLARE
     v_now      bigint;

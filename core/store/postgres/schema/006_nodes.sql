@@ -2,7 +2,7 @@
 -- long enough. until is NULL when the row is gone; min_writer above p_writer renews nothing.
 CREATE FUNCTION {{.schema}}.duroxide_renew(p_node text, p_counter bigint, p_lease bigint, p_writer integer)
 RETURNS TABLE (until bigint, min_writer integer, at bigint)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 BEGIN
@@ -23,7 +23,7 @@ $duroxide$;
 -- was working at is suspect.
 CREATE FUNCTION {{.schema}}.duroxide_bury(p_node text, p_how text)
 RETURNS TABLE (gone boolean, jobs boolean, ready text[])
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 DECLARE

@@ -15,7 +15,7 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_delete(p_instance text, p_force boolean)
 RETURNS TABLE (verdict text, blocker text, instances bigint, executions bigint, events bigint, messages bigint, removed text[],
     lost_id bigint[], lost_token uuid[])
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
@@ -66,7 +66,7 @@ $duroxide$;
 CREATE FUNCTION {{.schema}}.duroxide_start(p_instance text, p_life text, p_turn uuid, p_name text, p_version text, p_input text,
     p_delay bigint, p_node text, p_restart boolean)
 RETURNS TABLE (started boolean, at bigint, message bigint, removed text[], lost_id bigint[], lost_token uuid[])
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
