@@ -10,6 +10,7 @@ import (
 const (
 	checkpointPages = 10_000          // of the log, from which a checkpoint is worth it even under load
 	restartPages    = 64 << 20 / 4096 // from which the log has to begin anew
+	restartPatience = time.Second
 	lookEvery       = 200             // commits between looks at the log's length under load
 	idleAfter       = 2 * time.Second // without a commit: the log is copied back while nobody waits
 )
@@ -22,12 +23,21 @@ type keeper struct {
 	done    chan struct{}
 	conn    *sqlite.Conn
 	unseen  atomic.Int64 // commits since the last look
+	// checkpointPages and restartPages; tests have less patience.
+	checkpointAt, restartAt int64
 }
 
 func startKeeper(f *file) *keeper {
-	k := &keeper{file: f, commits: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	k := newKeeper(f)
 	go k.run()
 	return k
+}
+
+func newKeeper(f *file) *keeper {
+	return &keeper{
+		file: f, commits: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		checkpointAt: checkpointPages, restartAt: restartPages,
+	}
 }
 
 // committed tells of a commit without waiting.
@@ -49,11 +59,7 @@ func (k *keeper) stop() {
 // run sleeps while there are no commits: an idle store costs nothing.
 func (k *keeper) run() {
 	defer close(k.done)
-	defer func() {
-		if k.conn != nil {
-			_ = k.conn.Close()
-		}
-	}()
+	defer k.closeConn()
 	idle := time.NewTimer(idleAfter)
 	idle.Stop()
 	defer idle.Stop()
@@ -82,14 +88,16 @@ func (k *keeper) look(idle bool) {
 		if err != nil {
 			return
 		}
-		c.SetBusyTimeout(0)
 		k.conn = c
 	}
+	k.conn.SetBusyTimeout(0)
 	pages := k.checkpoint("NOOP")
-	if pages >= checkpointPages || idle && pages > 0 {
+	if pages >= k.checkpointAt || idle && pages > 0 {
 		k.checkpoint("PASSIVE")
 	}
-	if pages >= restartPages {
+	if pages >= k.restartAt && k.conn != nil {
+		// Only between two commits; without patience that moment never comes while there is always a next one.
+		k.conn.SetBusyTimeout(restartPatience)
 		k.checkpoint("RESTART")
 	}
 }
@@ -102,9 +110,15 @@ func (k *keeper) checkpoint(mode string) int64 {
 	pages := int64(0)
 	_, err := prepared(k.conn, "PRAGMA wal_checkpoint("+mode+")").first(func(s *sqlite.Stmt) { pages = s.ColumnInt64(1) })
 	if err != nil {
-		_ = k.conn.Close()
-		k.conn = nil
+		k.closeConn()
 		return 0
 	}
 	return pages
+}
+
+func (k *keeper) closeConn() {
+	if k.conn != nil {
+		_ = k.conn.Close()
+		k.conn = nil
+	}
 }
