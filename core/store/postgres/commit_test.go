@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/replay"
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// What can never be stored is the trouble of its own turn: here a child whose id no index takes.
+func TestTurnThatCannotBeStoredFailsAlone(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	x := newSteps(t, s, 4)
+	id := make([]byte, 8000)
+	for i := range id {
+		id[i] = byte('a' + rand.N(26))
+	}
+	turns := slices.Clone(x.turns)
+	for i := range turns {
+		turns[i].Expect, turns[i].New = x.turns[i].New, history.NewToken()
+		turns[i].Commit = &replay.Commit{Execution: 1, Events: []history.Event{{ID: 2, Kind: history.ExternalEvent}}}
+	}
+	turns[2].Commit.Starts = []replay.Start{{Instance: string(id), Name: "flow"}}
+	results, err := s.CommitTurns(ctx, "n", turns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range results {
+		if i != 2 && results[i].Err != nil {
+			t.Errorf("turn %d: %v", i, results[i].Err)
+		}
+	}
+	var e *store.Error
+	if !errors.As(results[2].Err, &e) || e.Retryable || e.Unknown {
+		t.Errorf("the turn that cannot be stored: %v", results[2].Err)
+	}
+	if _, err := s.CommitTurns(ctx, "n", turns[2:3]); err == nil || store.IsRetryable(err) {
+		t.Errorf("alone: %v", err)
+	}
+	snapshot, err := s.Load(ctx, turns[2].Instance, history.Token{})
+	if err != nil || snapshot.Turn != turns[2].Expect {
+		t.Errorf("its instance has moved on: %v", err)
+	}
+}
+
+// Of a group each member is answered for itself, and those that can be applied are.
+func TestMembersOfAGroupAreAnsweredOneByOne(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	x := newSteps(t, s, 6)
+	gone := x.results[4].Jobs[0]
+	if settled, err := s.SettleJobs(ctx, []store.Settlement{{Job: gone.JobRef}}); err != nil || !settled[0] {
+		t.Fatal(settled, err)
+	}
+	for i := range x.turns {
+		x.turns[i].Expect, x.turns[i].New = x.turns[i].New, history.NewToken()
+		job := x.results[i].Jobs[0]
+		x.turns[i].Commit = &replay.Commit{
+			Execution: 1, Events: []history.Event{{ID: 2, Kind: history.ActivityCompleted, Source: 1}},
+			Consumed: []history.Message{{Kind: history.MsgActivityCompleted, JobID: job.ID, JobToken: job.Token}},
+		}
+		x.turns[i].Claim.Limit = 0
+	}
+	x.turns[1].Expect = history.NewToken()
+	x.turns[3].Instance = "nobody"
+	slices.Reverse(x.turns) // answers come in the order of the turns, not of the locks
+	results, err := s.CommitTurns(ctx, "n", x.turns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(results)
+	for i, want := range []error{nil, store.ErrFenced, nil, store.ErrFenced, store.ErrJobsLost, nil} {
+		if !errors.Is(results[i].Err, want) {
+			t.Errorf("turn %d: %v, want %v", i, results[i].Err, want)
+		}
+	}
+	if lost := results[4].LostJobs; len(lost) != 1 || lost[0] != gone.JobRef {
+		t.Errorf("lost: %v", lost)
+	}
+}

@@ -1,0 +1,42 @@
+// Package postgres keeps instances in a PostgreSQL database (14 or newer), through which many processes on many machines
+// work together. Each schema is a store of its own.
+//
+// # One statement a write
+//
+// Every write is one call of a function that lives in the schema (schema/*.sql) and does its work in that call's implicit
+// transaction: a turn costs one round trip, a group of turns too, and no process ever holds a transaction open between
+// two of its messages. One that is stopped or cut off in the middle leaves no locks behind.
+//
+//	CommitTurns ─ duroxide_commit: fence ─ jobs ─ messages ─ history ─ claims ─ untaken messages
+//	                               │
+//	                               └ conditional UPDATE of the instances' rows; the rest takes its instances from
+//	                                 what that has hit, so a turn that comes too late changes nothing
+//
+// Rows of several instances are locked in the order of their ids, jobs after their instance, and nothing waits for a row
+// that it could skip. Time is the database's: clock_timestamp(), never now().
+//
+// # Connections
+//
+// A bounded pool serves all calls. Statements are described once for each connection and sent unnamed from then on, so
+// nothing is left on the server that a pooler in transaction mode, or DISCARD ALL, could take away. On a connection that
+// leads straight to a server process (it says the same process id that the connection was given) the hot ones are prepared,
+// which saves parsing them each time; should they vanish all the same, they are sent anew. The plans that matter are those
+// inside the functions: they are made once for each session, with settings that keep them to the indexes however small the
+// tables are at that moment. Schema names stand in the statements, not in the search path, which a pooler would lose.
+//
+// A turn that only takes results, appends history and inserts a few jobs goes through duroxide_step, written for single
+// rows; groups and everything else through duroxide_commit, which works on sets.
+//
+// # News
+//
+// What a commit makes possible is told to the listeners of this process at once. Others hear of it by NOTIFY, which names
+// kinds of news only. It is sent after the commit, at most one at a time: inside the transaction it would make all commits
+// of the database wait for one another. One connection of its own listens; whether notifications really come through it
+// (they do not behind some poolers) is found out by sending one to itself. Without them the store looks at a counter that
+// every write moves, at the poll interval, and more seldom while nothing happens, down to once a second.
+//
+// # Errors
+//
+// What may pass by itself (a fail-over, a deadlock, a full server) is tried again a few times, then reported as retryable.
+// When the connection breaks while a write is under way, the write is looked up before it is answered.
+package postgres

@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// What our own functions raise.
+const (
+	codeJobsLost = "DX001" // a consumed job is no longer claimed
+	codeRunning  = "DX002" // a descendant is still running
+)
+
+const readOnlyState = "25006"
+
+var answers = []error{
+	store.ErrNotFound, store.ErrExists, store.ErrStillRunning, store.ErrIsChild, store.ErrFenced, store.ErrJobsLost,
+	store.ErrNodeLost, store.ErrClosed, store.ErrNewerSchema, store.ErrTooOld,
+}
+
+// isAnswer reports whether err is one of the contract's own answers, which say something about the store's content and
+// not about its health.
+func isAnswer(err error) bool {
+	for _, sentinel := range answers {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	return false
+}
+
+// trouble wraps an error of the database, saying whether trying again may help. Answers pass as they are.
+func trouble(operation string, err error) error {
+	if err == nil || isAnswer(err) {
+		return err
+	}
+	var known *store.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return &store.Error{Operation: operation, Retryable: isPassing(err), Err: told(err)}
+}
+
+// told adds what to do to errors whose own text does not say it.
+func told(err error) error {
+	if sqlState(err) == "57014" {
+		return fmt.Errorf("the statement was cancelled; is statement_timeout of the user or database too short? (%w)", err)
+	}
+	return err
+}
+
+func sqlState(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// isPassing reports whether the cause may go away by itself: conflicts with others, a server that restarts, fails over or
+// has no room, a broken connection.
+func isPassing(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	code := sqlState(err)
+	if code == "" {
+		return isBrokenConnection(err)
+	}
+	switch code {
+	case "40001", "40P01", // serialization failure, deadlock
+		"57P01", "57P02", "57P03", // shut down by an administrator, crashed, starting up
+		"57014", "57P05", // cancelled; idle too long
+		"55P03",          // lock not available
+		readOnlyState,    // the primary has become a standby
+		"26000", "0A000", // a cached statement that is gone, or whose result has changed
+		"XX000": // "cache lookup failed", "tuple concurrently updated": under migrations of others
+		return code != "0A000" || strings.Contains(err.Error(), "cached plan")
+	}
+	return strings.HasPrefix(code, "53") || strings.HasPrefix(code, "08")
+}
+
+func isBrokenConnection(err error) bool {
+	var network net.Error
+	var connect *pgconn.ConnectError
+	switch {
+	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, pgx.ErrTooManyRows):
+		return false
+	case errors.As(err, &connect):
+		return !isPermanentConnect(connect)
+	case errors.As(err, &network), pgconn.Timeout(err), pgconn.SafeToRetry(err), errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	text := err.Error()
+	for _, sign := range []string{"EOF", "conn closed", "closed pool", "broken pipe", "connection reset", "conn busy", "failed to deallocate"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+func isPermanentConnect(err error) bool {
+	code := sqlState(err)
+	return strings.Contains(err.Error(), "server refused TLS") || strings.HasPrefix(code, "28") || code == "3D000" || code == "42501"
+}
+
+// isUndone reports whether err says that the statement has certainly changed nothing: the server refused it, or it was
+// never sent. A FATAL error may come after the commit.
+func isUndone(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Severity == "ERROR" || e.SeverityUnlocalized == "ERROR"
+	}
+	return pgconn.SafeToRetry(err)
+}
+
+// explain says in plain words what most often lies behind an error at open.
+func explain(err error) string {
+	var own *store.Error
+	if errors.As(err, &own) {
+		err = own.Err // its operation is said already
+	}
+	text := err.Error()
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		switch {
+		case e.Code == "28P01":
+			return e.Message + ": check user and password"
+		case e.Code == "28000" && strings.Contains(e.Message, "no encryption"):
+			return e.Message + ": the server demands TLS; add sslmode=require"
+		case e.Code == "28000":
+			return e.Message + ": the server's pg_hba.conf does not let this user in from here"
+		case e.Code == "3D000":
+			return e.Message + ": create it first"
+		case e.Code == "42501":
+			return e.Message + ": the user needs CREATE on the schema, or on the database when the schema does not exist yet"
+		case e.Code == "53300":
+			return e.Message + ": the server has no connection left"
+		case e.Code == readOnlyState:
+			return e.Message + ": the server is read-only"
+		case e.Code == "57P03":
+			return e.Message + ": the server is starting up"
+		case e.Code == "57014":
+			return told(err).Error()
+		}
+		return e.Message + " (SQLSTATE " + e.Code + ")"
+	}
+	switch {
+	case strings.Contains(text, "server refused TLS"):
+		return "the server does not speak TLS, which sslmode of the connection string demands"
+	case strings.Contains(text, "certificate"):
+		return text + ": the server's certificate is not trusted; see sslrootcert and sslmode"
+	}
+	return text
+}
+
+var secrets = regexp.MustCompile(`(?i)(://[^:/@\s]*:)[^@\s]*@|(password\s*=\s*)('[^']*'|\S+)`)
+
+// redacted removes what looks like a password from the text of an error.
+func redacted(err error) error {
+	return errors.New(secrets.ReplaceAllString(err.Error(), "${1}${2}xxxxx@"))
+}

@@ -1,0 +1,289 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+const (
+	insertNode = `INSERT INTO {schema}.duroxide_nodes (node, label, counter, lease_ms, until, boot, namespace, pid, started, orchestrations,
+		activities, joined_at)
+		SELECT $1, $2, 1, $3, at + $3, $4, $5, $6, $7, $8, $9, at FROM (SELECT {schema}.duroxide_now() AS at) t
+		WHERE (SELECT value::integer FROM {schema}.duroxide_meta WHERE key = 'min_writer') <= $10
+		RETURNING until, joined_at`
+	callRenew   = `SELECT until, min_writer, at FROM {schema}.duroxide_renew($1, $2, $3, $4)`
+	nodeRow     = `SELECT counter, until FROM {schema}.duroxide_nodes WHERE node = $1`
+	callBury    = `SELECT gone, jobs, ready FROM {schema}.duroxide_bury($1, $2)`
+	selectNodes = `SELECT node, until < (SELECT {schema}.duroxide_now()), boot, namespace, pid, started FROM {schema}.duroxide_nodes
+		WHERE node <> $1`
+	// Nodes that have claimed jobs and have no row: taken for dead once, they went on for a moment. The claims are walked
+	// through node by node, not job by job.
+	selectStrays = `WITH RECURSIVE claimers AS (
+			(SELECT j.node FROM {schema}.duroxide_jobs j WHERE j.token IS NOT NULL ORDER BY j.node LIMIT 1)
+			UNION ALL
+			SELECT n.node FROM claimers c CROSS JOIN LATERAL (SELECT j.node FROM {schema}.duroxide_jobs j
+				WHERE j.token IS NOT NULL AND j.node > c.node ORDER BY j.node LIMIT 1) n)
+		SELECT c.node FROM claimers c WHERE c.node <> $1 AND NOT EXISTS (SELECT FROM {schema}.duroxide_nodes n WHERE n.node = c.node)`
+	releaseAffinity = `UPDATE {schema}.duroxide_instances SET node = '' WHERE id IN (
+		SELECT id FROM {schema}.duroxide_instances WHERE instance = ANY ($2::text[]) AND node = $1 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)`
+	releaseSessions = `DELETE FROM {schema}.duroxide_sessions WHERE session IN (
+		SELECT session FROM {schema}.duroxide_sessions WHERE session = ANY ($2::text[]) AND node = $1 ORDER BY session FOR UPDATE)`
+)
+
+// joined are the nodes of this process, with their leases as last written.
+type joined struct {
+	mu     sync.Mutex
+	leases map[store.NodeID]lease
+}
+
+type lease struct{ ms, until int64 }
+
+func (j *joined) init() { j.leases = map[store.NodeID]lease{} }
+
+func (j *joined) set(node store.NodeID, l lease) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.leases[node] = l
+}
+
+func (j *joined) remove(node store.NodeID) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.leases, node)
+}
+
+// renewal is the lease (ms) that a commit extends on its way, once a third of it has gone by; 0 = not yet.
+func (j *joined) renewal(node store.NodeID, now int64) int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if l, ok := j.leases[node]; ok && l.until-now <= l.ms*2/3 {
+		return l.ms
+	}
+	return 0
+}
+
+// renewed notes that a commit has extended the lease.
+func (j *joined) renewed(node store.NodeID, now int64, done bool) {
+	if !done {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if l, ok := j.leases[node]; ok {
+		j.leases[node] = lease{ms: l.ms, until: now + l.ms}
+	}
+}
+
+// Join implements [store.Store].
+func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
+	l := &store.Lease{Node: n, Counter: 1}
+	p := thisProcess()
+	var at int64
+	err := s.write(ctx, write{
+		operation: "join",
+		run: func(ctx context.Context, c *pgxpool.Conn) error {
+			sent := s.clock.local()
+			err := c.QueryRow(ctx, s.sql.in(insertNode), string(n.ID), n.Label, n.LeaseMS, optional(p.boot), optional(p.namespace),
+				optionalInt(p.pid), optional(p.started), list(n.Orchestrations), list(n.Activities), writerVersion).Scan(&l.Until, &at)
+			if err == nil {
+				s.clock.heard(sent, at)
+			}
+			return orElse(err, store.ErrTooOld)
+		},
+		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
+			var counter int64
+			err = q.QueryRow(ctx, s.sql.in(nodeRow), string(n.ID)).Scan(&counter, &l.Until)
+			return err == nil, true, orElse(err, nil)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.nodes.set(n.ID, lease{ms: n.LeaseMS, until: l.Until})
+	return l, nil
+}
+
+// Renew implements [store.Store].
+func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
+	var until int64
+	node := string(l.Node.ID)
+	err := s.write(ctx, write{
+		operation: "renew lease",
+		run: func(ctx context.Context, c *pgxpool.Conn) error {
+			var extended *int64
+			var minWriter int
+			var at int64
+			sent := s.clock.local()
+			err := c.QueryRow(ctx, s.sql.in(callRenew), node, l.Counter, l.Node.LeaseMS, writerVersion).Scan(&extended, &minWriter, &at)
+			if err != nil {
+				return err
+			}
+			s.clock.heard(sent, at)
+			if err := tooOld(minWriter); err != nil {
+				return err
+			}
+			if extended == nil {
+				return store.ErrNodeLost
+			}
+			until = *extended
+			return nil
+		},
+		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
+			var counter int64
+			err = q.QueryRow(ctx, s.sql.in(nodeRow), node).Scan(&counter, &until)
+			return err == nil && counter == l.Counter+1, true, orElse(err, nil)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	l.Counter++
+	l.Until = until
+	s.nodes.set(l.Node.ID, lease{ms: l.Node.LeaseMS, until: until})
+	return nil
+}
+
+// Leave implements [store.Store].
+func (s *Store) Leave(ctx context.Context, node store.NodeID) error {
+	if _, err := s.bury(ctx, node, "leave"); err != nil {
+		return err
+	}
+	s.nodes.remove(node)
+	return nil
+}
+
+// bury removes the row of a node and frees what it held. Of two who try, one succeeds; a node that has renewed its lease
+// in the meantime stays.
+func (s *Store) bury(ctx context.Context, node store.NodeID, how string) (gone bool, err error) {
+	var t tidings
+	err = s.write(ctx, write{
+		operation: fmt.Sprintf("bury node %q", node),
+		run: func(ctx context.Context, c *pgxpool.Conn) error {
+			var jobs bool
+			var ready []string
+			t = tidings{}
+			if err := c.QueryRow(ctx, s.sql.in(callBury), string(node), how).Scan(&gone, &jobs, &ready); err != nil {
+				return err
+			}
+			for _, instance := range ready {
+				t.ready(instance)
+			}
+			if jobs {
+				t.jobs()
+			}
+			if gone {
+				t.others |= newsReady
+			}
+			return nil
+		},
+		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
+			var counter, until int64
+			err = q.QueryRow(ctx, s.sql.in(nodeRow), string(node)).Scan(&counter, &until)
+			gone = errors.Is(err, pgx.ErrNoRows)
+			t = tidings{}
+			if gone {
+				t.jobs()
+			}
+			return gone, true, orElse(err, nil)
+		},
+	})
+	if err == nil {
+		s.tell(&t)
+	}
+	return gone && err == nil, err
+}
+
+// BuryDead implements [store.Store].
+func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID, error) {
+	type doomed struct {
+		node store.NodeID
+		how  string
+	}
+	var dead []doomed
+	err := s.read(ctx, "look for dead nodes", func(q querier) error {
+		dead = nil
+		err := each(ctx, q, s.sql.in(selectNodes), []any{string(self)}, func(rows pgx.Rows) error {
+			var node string
+			var lapsed bool
+			var boot, namespace, started *string
+			var pid *int64
+			if err := rows.Scan(&node, &lapsed, &boot, &namespace, &pid, &started); err != nil {
+				return err
+			}
+			p := process{boot: value(boot), namespace: value(namespace), pid: value(pid), started: value(started)}
+			switch {
+			case p.isDead():
+				dead = append(dead, doomed{store.NodeID(node), "dead"})
+			case lapsed:
+				dead = append(dead, doomed{store.NodeID(node), "lapsed"})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return each(ctx, q, s.sql.in(selectStrays), []any{string(self)}, func(rows pgx.Rows) error {
+			var node string
+			err := rows.Scan(&node)
+			dead = append(dead, doomed{store.NodeID(node), "stray"})
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	var buried []store.NodeID
+	for _, d := range dead {
+		gone, err := s.bury(ctx, d.node, d.how)
+		if err != nil {
+			return buried, err
+		}
+		if gone {
+			s.nodes.remove(d.node)
+			buried = append(buried, d.node)
+		}
+	}
+	return buried, nil
+}
+
+// ReleaseAffinity implements [store.Store].
+func (s *Store) ReleaseAffinity(ctx context.Context, node store.NodeID, instances []string) error {
+	if len(instances) == 0 {
+		return nil
+	}
+	err := s.write(ctx, write{operation: "release affinity", run: func(ctx context.Context, c *pgxpool.Conn) error {
+		_, err := c.Exec(ctx, s.sql.in(releaseAffinity), string(node), instances)
+		return err
+	}, applied: again})
+	if err == nil {
+		s.news.announce(newsReady)
+	}
+	return err
+}
+
+// ReleaseSessions implements [store.Store].
+func (s *Store) ReleaseSessions(ctx context.Context, node store.NodeID, sessions []string) error {
+	if len(sessions) == 0 {
+		return nil
+	}
+	var t tidings
+	err := s.write(ctx, write{operation: "release sessions", run: func(ctx context.Context, c *pgxpool.Conn) error {
+		t = tidings{}
+		tag, err := c.Exec(ctx, s.sql.in(releaseSessions), string(node), sessions)
+		if err == nil && tag.RowsAffected() > 0 {
+			t.jobs()
+		}
+		return err
+	}, applied: again})
+	if err == nil {
+		s.tell(&t)
+	}
+	return err
+}

@@ -1,0 +1,194 @@
+-- What an instance has not taken yet: due messages, the time of the next one, mail of its used queues. The order is left
+-- to the caller. Inlined into the statements that use it.
+--   what: 3 = a message, 4 = only the time (visible_at) of the next one
+CREATE FUNCTION {{.schema}}.duroxide_untaken(p_instance bigint, p_used jsonb, p_now bigint)
+RETURNS TABLE (what integer, id bigint, visible_at bigint, inserted_at bigint, execution bigint, source bigint,
+    kind text, message_id text, name text, data text, failure text)
+LANGUAGE sql STABLE AS $duroxide$
+    SELECT 3, m.id, m.visible_at, m.inserted_at, m.execution, m.source, m.kind, m.message_id, m.name, m.data, m.failure
+        FROM {{.schema}}.duroxide_messages m
+        WHERE m.instance_id = p_instance AND m.kind <> 'mail' AND m.visible_at <= p_now
+    UNION ALL
+    (SELECT 4, m.id, m.visible_at, m.inserted_at, NULL::bigint, NULL::bigint, m.kind, NULL, NULL, NULL, NULL
+        FROM {{.schema}}.duroxide_messages m
+        WHERE m.instance_id = p_instance AND m.kind <> 'mail' AND m.visible_at > p_now ORDER BY m.visible_at LIMIT 1)
+    UNION ALL
+    SELECT 3, b.id, b.visible_at, b.inserted_at, b.execution, b.source, b.kind, b.message_id, b.name, b.data, b.failure
+        FROM jsonb_array_elements_text(p_used) q(name) CROSS JOIN LATERAL (
+            SELECT m.* FROM {{.schema}}.duroxide_messages m
+            WHERE m.instance_id = p_instance AND m.kind = 'mail' AND m.name = q.name ORDER BY m.id LIMIT 256) b
+$duroxide$;
+
+-- Stores messages for instances that are there to take them; a message with a life or an execution is meant for that one
+-- only. Nobody can delete the instance while its message is inserted. Messages for an instance whose start is delayed
+-- wait for it, but a cancel brings the start forward: the execution has to begin before it can end.
+CREATE FUNCTION {{.schema}}.duroxide_deliver(p_now bigint, d_instance text[], d_life text[], d_execution bigint[], d_kind text[],
+    d_message_id text[], d_source bigint[], d_name text[], d_data text[], d_failure text[])
+RETURNS TABLE (ord integer, found boolean, stored boolean, visible_at bigint)
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+#variable_conflict use_column
+BEGIN
+    PERFORM 1 FROM {{.schema}}.duroxide_instances i WHERE i.instance = ANY (d_instance) ORDER BY i.instance FOR KEY SHARE;
+    RETURN QUERY
+    WITH r AS MATERIALIZED (
+        SELECT d.*, i.id AS instance_id,
+            coalesce(i.status = 'Running' AND (d.life IS NULL OR d.life = i.life)
+                AND (d.execution IS NULL OR d.execution = i.execution), false) AS ok,
+            CASE WHEN i.next_event = 1 AND d.kind <> 'mail' THEN (
+                SELECT m.visible_at FROM {{.schema}}.duroxide_messages m
+                WHERE m.instance_id = i.id AND m.kind <> 'mail' AND m.kind = 'start' AND m.visible_at > p_now) END AS start_due
+        FROM unnest(d_instance, d_life, d_execution, d_kind, d_message_id, d_source, d_name, d_data, d_failure)
+            WITH ORDINALITY AS d(instance, life, execution, kind, message_id, source, name, data, failure, ord)
+            LEFT JOIN {{.schema}}.duroxide_instances i ON i.instance = d.instance),
+    added AS (
+        INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, message_id, execution, source,
+            name, data, failure)
+        SELECT nextval('{{.literal}}.duroxide_ids'), r.instance_id, r.kind,
+            CASE WHEN r.kind = 'cancel' THEN p_now ELSE coalesce(r.start_due, p_now) END, p_now, r.message_id, r.execution,
+            r.source, r.name, r.data, r.failure
+        FROM (SELECT * FROM r WHERE r.ok ORDER BY r.ord) r),
+    advanced AS (
+        UPDATE {{.schema}}.duroxide_messages m SET visible_at = p_now
+        WHERE m.kind = 'start' AND m.kind <> 'mail' AND m.visible_at > p_now
+            AND m.instance_id IN (SELECT r.instance_id FROM r WHERE r.ok AND r.kind = 'cancel' AND r.start_due IS NOT NULL))
+    SELECT r.ord::integer, r.instance_id IS NOT NULL, r.ok,
+        CASE WHEN r.kind = 'cancel' THEN p_now ELSE coalesce(r.start_due, p_now) END FROM r;
+END
+$duroxide$;
+
+-- Messages of clients. Mail for an instance that does not exist waits for it. Its start and the early mail exclude each
+-- other by a lock on the name: else one could miss the other, both being under way.
+CREATE FUNCTION {{.schema}}.duroxide_enqueue(p_limit bigint, d_instance text[], d_kind text[], d_message_id text[], d_name text[],
+    d_data text[])
+RETURNS TABLE (ord integer, stored boolean, visible_at bigint, at bigint)
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+#variable_conflict use_column
+DECLARE
+    v_now     bigint := {{.schema}}.duroxide_now();
+    v_none    text[] := array_fill(NULL::text, ARRAY[cardinality(d_instance)]);
+    v_no      bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(d_instance)]);
+    v_unknown text[];
+    r         record;
+BEGIN
+    IF 'mail' = ANY (d_kind) THEN
+        v_unknown := ARRAY(SELECT d.instance FROM unnest(d_instance, d_kind) d(instance, kind) WHERE d.kind = 'mail'
+            AND NOT EXISTS (SELECT FROM {{.schema}}.duroxide_instances i WHERE i.instance = d.instance));
+        PERFORM pg_advisory_xact_lock(l.key)
+            FROM (SELECT DISTINCT hashtextextended(u, 0) AS key FROM unnest(v_unknown) u ORDER BY 1) l;
+    END IF;
+    FOR r IN SELECT * FROM {{.schema}}.duroxide_deliver(v_now, d_instance, v_none, v_no, d_kind, d_message_id, v_no, d_name, d_data,
+        v_none) d ORDER BY d.ord
+    LOOP
+        ord := r.ord; stored := r.stored; visible_at := r.visible_at; at := v_now;
+        IF NOT r.found AND d_kind[r.ord] = 'mail' AND d_instance[r.ord] = ANY (v_unknown) THEN
+            visible_at := NULL;
+            stored := (SELECT count(*) FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = d_instance[r.ord]) < p_limit;
+            IF stored THEN
+                INSERT INTO {{.schema}}.duroxide_early_mail (id, instance, message_id, queue, data, inserted_at)
+                VALUES (nextval('{{.literal}}.duroxide_ids'), d_instance[r.ord], coalesce(d_message_id[r.ord], ''), d_name[r.ord],
+                    coalesce(d_data[r.ord], ''), v_now);
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$duroxide$;
+
+-- Inserts instances with their start messages, and the mail that came before them. Gives the lives that began; an id in
+-- use begins none. Mail is kept for seven days. Rows are inserted in the order of their ids, so that two who start the same ones do not deadlock.
+CREATE FUNCTION {{.schema}}.duroxide_begin(p_now bigint, p_node text, b_instance text[], b_life text[], b_turn uuid[], b_name text[],
+    b_version text[], b_input text[], b_due bigint[], b_parent text[], b_parent_life text[], b_parent_execution bigint[],
+    b_parent_schedule bigint[])
+RETURNS text[] LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+#variable_conflict use_column
+DECLARE
+    v_lives     text[];
+    v_instances text[];
+BEGIN
+    WITH b AS MATERIALIZED (
+        SELECT * FROM unnest(b_instance, b_life, b_turn, b_name, b_version, b_input, b_due, b_parent, b_parent_life, b_parent_execution,
+            b_parent_schedule) b(instance, life, turn, name, version, input, due, parent, parent_life, parent_execution, parent_schedule)),
+    born AS (
+        INSERT INTO {{.schema}}.duroxide_instances (instance, life, turn, execution, name, version, status, next_event, parent_instance,
+            parent_life, parent_execution, parent_schedule, node, created_at, updated_at, started_at)
+        SELECT b.instance, b.life, b.turn, 1, b.name, b.version, 'Running', 1, b.parent, b.parent_life, b.parent_execution,
+            b.parent_schedule, p_node, p_now, p_now, p_now
+        FROM b ORDER BY b.instance COLLATE "C"
+        ON CONFLICT (instance) DO NOTHING RETURNING id, instance, life),
+    started AS (
+        INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, data)
+        SELECT nextval('{{.literal}}.duroxide_ids'), born.id, 'start', b.due, p_now, 1, b.input
+        FROM born JOIN b ON b.life = born.life)
+    SELECT array_agg(born.life), array_agg(born.instance) INTO v_lives, v_instances FROM born;
+    IF v_lives IS NULL THEN
+        RETURN '{}';
+    END IF;
+    PERFORM pg_advisory_xact_lock(l.key) FROM (
+        SELECT DISTINCT hashtextextended(i, 0) AS key FROM unnest(v_instances) i ORDER BY 1) l;
+    IF EXISTS (SELECT FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = ANY (v_instances)) THEN
+        WITH mail AS (
+            DELETE FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = ANY (v_instances) RETURNING *)
+        INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, message_id, name, data)
+        SELECT m.id, i.id, 'mail', p_now, m.inserted_at, nullif(m.message_id, ''), m.queue, m.data
+        FROM mail m JOIN {{.schema}}.duroxide_instances i ON i.instance = m.instance WHERE m.inserted_at >= p_now - 604800000;
+    END IF;
+    RETURN v_lives;
+END
+$duroxide$;
+
+-- Settles the mail that somebody came upon while looking for work: what nobody waits for is hidden, and what is left of
+-- an ended instance is removed. The instance's row is locked meanwhile, as it is by the turn that opens a queue, so one
+-- of both sees the other.
+CREATE FUNCTION {{.schema}}.duroxide_hide(p_instances bigint[]) RETURNS void LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+DECLARE
+    v_locked bigint[];
+BEGIN
+    v_locked := ARRAY(SELECT i.id FROM {{.schema}}.duroxide_instances i WHERE i.id = ANY (p_instances) ORDER BY i.id
+        FOR NO KEY UPDATE SKIP LOCKED);
+    DELETE FROM {{.schema}}.duroxide_messages m USING {{.schema}}.duroxide_instances i
+        WHERE i.id = ANY (v_locked) AND m.instance_id = i.id AND i.status <> 'Running';
+    UPDATE {{.schema}}.duroxide_messages m SET visible_at = NULL FROM {{.schema}}.duroxide_instances i
+        WHERE i.id = ANY (v_locked) AND m.instance_id = i.id AND m.kind = 'mail' AND m.visible_at IS NOT NULL
+            AND NOT i.open_queues ? m.name;
+END
+$duroxide$;
+
+-- Looks for work: the time and whether other nodes live (what = 0, at and idle), what is due, the longest waiting first
+-- (1), and, up to p_horizon ms ahead, what is due later (2). What another live node committed last is left to it for
+-- p_affinity ms. Whether mail is waited for is decided here, from the row of its instance: where it is inserted, the turn
+-- that opens its queue may be about to commit. idle: nothing here for a turn.
+CREATE FUNCTION {{.schema}}.duroxide_ready(p_node text, p_names text[], p_affinity bigint, p_limit integer, p_horizon bigint,
+    p_due_limit integer)
+RETURNS TABLE (what integer, id bigint, instance text, node text, at bigint, idle boolean)
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    SET enable_mergejoin = off SET enable_material = off
+AS $duroxide$
+#variable_conflict use_column
+DECLARE
+    v_now    bigint := {{.schema}}.duroxide_now();
+    v_others text[] := ARRAY(SELECT n.node FROM {{.schema}}.duroxide_nodes n WHERE n.node <> p_node AND n.until >= v_now);
+BEGIN
+    what := 0; at := v_now; idle := cardinality(v_others) > 0;
+    RETURN NEXT;
+    RETURN QUERY
+    SELECT 1, m.instance_id, i.instance, i.node, m.visible_at, i.status <> 'Running' OR (m.kind = 'mail' AND NOT i.open_queues ? m.name)
+    FROM {{.schema}}.duroxide_messages m JOIN {{.schema}}.duroxide_instances i ON i.id = m.instance_id
+    WHERE m.visible_at IS NOT NULL AND m.visible_at <= v_now
+        AND CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY (p_names)
+        AND (m.visible_at <= v_now - p_affinity OR NOT i.node = ANY (v_others))
+    ORDER BY m.visible_at, m.instance_id LIMIT p_limit;
+    IF p_horizon > 0 THEN
+        RETURN QUERY
+        SELECT 2, m.instance_id, i.instance, i.node, m.visible_at, false
+        FROM {{.schema}}.duroxide_messages m JOIN {{.schema}}.duroxide_instances i ON i.id = m.instance_id
+        WHERE m.visible_at IS NOT NULL AND m.visible_at > v_now AND m.visible_at <= v_now + p_horizon
+            AND CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY (p_names)
+            AND NOT i.node = ANY (v_others)
+        ORDER BY m.visible_at, m.instance_id LIMIT p_due_limit;
+    END IF;
+END
+$duroxide$;

@@ -1,0 +1,61 @@
+-- Extends a node's lease if nobody else has (compare-and-swap on the counter), and on the way forgets what has been kept
+-- long enough. until is NULL when the row is gone; min_writer above p_writer renews nothing.
+CREATE FUNCTION {{.schema}}.duroxide_renew(p_node text, p_counter bigint, p_lease bigint, p_writer integer)
+RETURNS TABLE (until bigint, min_writer integer, at bigint)
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+#variable_conflict use_column
+BEGIN
+    at := {{.schema}}.duroxide_now();
+    min_writer := (SELECT m.value::integer FROM {{.schema}}.duroxide_meta m WHERE m.key = 'min_writer');
+    IF min_writer <= p_writer THEN
+        UPDATE {{.schema}}.duroxide_nodes n SET counter = n.counter + 1, until = at + p_lease
+            WHERE n.node = p_node AND n.counter = p_counter RETURNING n.until INTO until;
+        DELETE FROM {{.schema}}.duroxide_taken t WHERE t.inserted_at < at - 300000;
+        DELETE FROM {{.schema}}.duroxide_early_mail e WHERE e.inserted_at < at - 604800000;
+    END IF;
+    RETURN NEXT;
+END
+$duroxide$;
+
+-- Removes a node's row and frees everything that it held. p_how: 'leave' = it goes by itself; 'lapsed' = only if its lease
+-- is over; 'dead' = its process is gone; 'stray' = it has no row any more, but claimed all the same. Unless it left, what it
+-- was working at is suspect.
+CREATE FUNCTION {{.schema}}.duroxide_bury(p_node text, p_how text)
+RETURNS TABLE (gone boolean, jobs boolean, ready text[])
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+#variable_conflict use_column
+DECLARE
+    v_now     bigint := {{.schema}}.duroxide_now();
+    v_touched bigint[];
+BEGIN
+    gone := false; jobs := false;
+    DELETE FROM {{.schema}}.duroxide_nodes n WHERE n.node = p_node AND (p_how <> 'lapsed' OR n.until < v_now);
+    IF FOUND OR p_how = 'stray' OR p_how = 'leave' THEN
+        gone := true;
+        -- Instances are locked before jobs, as commits do.
+        v_touched := ARRAY(
+            SELECT i.id FROM {{.schema}}.duroxide_instances i WHERE i.id = ANY (
+                SELECT j.instance_id FROM {{.schema}}.duroxide_jobs j WHERE j.token IS NOT NULL AND j.node = p_node
+                UNION
+                SELECT m.instance_id FROM {{.schema}}.duroxide_messages m JOIN {{.schema}}.duroxide_instances o ON o.id = m.instance_id
+                WHERE m.visible_at IS NOT NULL AND m.visible_at <= v_now AND o.node = p_node)
+            ORDER BY i.instance FOR NO KEY UPDATE);
+        UPDATE {{.schema}}.duroxide_jobs j SET node = NULL, token = NULL, suspect = j.suspect OR p_how <> 'leave'
+            WHERE j.token IS NOT NULL AND j.node = p_node;
+        jobs := FOUND;
+        IF p_how = 'leave' THEN
+            UPDATE {{.schema}}.duroxide_instances i SET node = '' WHERE i.id = ANY (v_touched) AND i.node = p_node;
+        ELSE
+            WITH u AS (
+                UPDATE {{.schema}}.duroxide_instances i SET node = '', suspect = true WHERE i.id = ANY (v_touched) RETURNING i.instance)
+            SELECT array_agg(u.instance) INTO ready FROM u;
+        END IF;
+        -- Without a label nobody is waited for.
+        DELETE FROM {{.schema}}.duroxide_sessions s WHERE s.node = p_node AND s.label = '';
+        UPDATE {{.schema}}.duroxide_sessions s SET node = NULL, last_used = v_now WHERE s.node = p_node;
+    END IF;
+    RETURN NEXT;
+END
+$duroxide$;

@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// Store is a schema with instances in it. It is safe for use by many goroutines.
+type Store struct {
+	pool   *pgxpool.Pool
+	sql    statements
+	schema string // as given
+	place  string // host and database, for people
+	clock  clock
+	nodes  joined
+	news   *news
+	closed atomic.Bool
+}
+
+var (
+	_ store.Store     = (*Store)(nil)
+	_ store.Inspector = (*Store)(nil)
+)
+
+// Now implements [store.Store].
+func (s *Store) Now() int64 { return s.clock.now() }
+
+// Describe implements [store.Store].
+func (s *Store) Describe() string {
+	if s.schema == defaultSchema {
+		return "postgres " + s.place
+	}
+	return "postgres " + s.place + " schema " + s.schema
+}
+
+// Close implements [store.Store].
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.news.close()
+	s.pool.Close()
+	return nil
+}
+
+// background is for work that belongs to no call.
+var background = context.Background()

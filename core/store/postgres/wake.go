@@ -1,0 +1,153 @@
+package postgres
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// listeners of this process.
+type listeners struct {
+	mu  sync.RWMutex
+	all []*listener
+}
+
+// listener counts the calls under way, so that its end can wait for them.
+type listener struct {
+	store.Listener
+	mu    sync.Mutex
+	idle  sync.Cond
+	calls int
+	ended bool
+}
+
+// call runs fn unless the listener has ended.
+func (l *listener) call(fn func(store.Listener)) {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return
+	}
+	l.calls++
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.calls--; l.calls == 0 {
+			l.idle.Broadcast()
+		}
+	}()
+	fn(l.Listener)
+}
+
+func (l *listener) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	for l.calls > 0 {
+		l.idle.Wait()
+	}
+}
+
+// add and remove replace the list: who calls the listeners reads the old one.
+func (s *listeners) add(l *listener) (first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(slices.Clone(s.all), l)
+	return len(s.all) == 1
+}
+
+func (s *listeners) remove(l *listener) (last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = slices.DeleteFunc(slices.Clone(s.all), func(other *listener) bool { return other == l })
+	return len(s.all) == 0
+}
+
+func (s *listeners) list() []*listener {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.all
+}
+
+func (s *listeners) wake(w store.Wake) {
+	for _, l := range s.list() {
+		l.call(func(to store.Listener) { to.Wake(w) })
+	}
+}
+
+// adopt asks who would run a new instance at once.
+func (s *listeners) adopt(name, version string) (by *listener, node store.NodeID) {
+	for _, l := range s.list() {
+		l.call(func(to store.Listener) {
+			if n, ok := to.Adopt(name, version); ok {
+				by, node = l, n
+			}
+		})
+		if by != nil {
+			return by, node
+		}
+	}
+	return nil, ""
+}
+
+// kinds of news that concern other processes.
+type kinds uint32
+
+const (
+	newsReady kinds = 1 << iota
+	newsJobs
+	newsLost
+	newsChanged
+)
+
+var kindLetters = []struct {
+	kind   kinds
+	letter byte
+}{{newsReady, 'r'}, {newsJobs, 'j'}, {newsLost, 'l'}, {newsChanged, 'c'}}
+
+// told is what a write makes possible: for this process in detail, for others by kind.
+type tidings struct {
+	store.Wake
+	others kinds
+}
+
+func (t *tidings) ready(instance string) {
+	t.Ready = append(t.Ready, instance)
+	t.others |= newsReady
+}
+
+func (t *tidings) changed(instances ...string) {
+	t.Changed = append(t.Changed, instances...)
+	if len(instances) > 0 {
+		t.others |= newsChanged
+	}
+}
+
+// delivered: a message is visible at a time of the store's clock, which was now.
+func (t *tidings) delivered(instance string, visible, now int64) {
+	if visible > now {
+		t.Due = append(t.Due, store.DueInstance{Instance: instance, Due: visible})
+		return
+	}
+	t.ready(instance)
+}
+
+func (t *tidings) jobs() {
+	t.Jobs = true
+	t.others |= newsJobs
+}
+
+func (t *tidings) lost(ref store.JobRef) {
+	t.LostJobs = append(t.LostJobs, ref)
+	t.others |= newsLost
+}
+
+// tell reports a committed write.
+func (s *Store) tell(t *tidings) {
+	if t.Jobs || len(t.Ready)+len(t.Due)+len(t.LostJobs)+len(t.Changed) > 0 {
+		s.news.listeners.wake(t.Wake)
+	}
+	s.news.announce(t.others)
+}

@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+const (
+	tries       = 6
+	firstPause  = 5 * time.Millisecond
+	graceAfter  = 5 * time.Second  // a write under way goes on so long after its caller has given up
+	writeBound  = 60 * time.Second // and never longer than this
+	lookUpBound = 10 * time.Second // to find out what a write has done whose answer was lost
+)
+
+// write is one call of a function that changes the store.
+type write struct {
+	operation string
+	// run calls the function and reads all of its answer. It may run several times.
+	run func(ctx context.Context, c *pgxpool.Conn) error
+	// applied looks up, when the answer was lost, whether the write is in the store, and then makes up the answer.
+	// known is false when that cannot be told any more. Nil: cannot be told.
+	applied func(ctx context.Context, q querier) (applied, known bool, err error)
+}
+
+// write runs w until it has an outcome that trying again would not change.
+func (s *Store) write(ctx context.Context, w write) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	for try := 1; ; try++ {
+		err := s.writeOnce(ctx, w)
+		if err == nil || isAnswer(err) {
+			return err
+		}
+		if store.IsUnknown(err) || !isPassing(err) || try == tries || !pause(ctx, try) {
+			return trouble(w.operation, err)
+		}
+	}
+}
+
+func (s *Store) writeOnce(ctx context.Context, w write) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return s.unavailable(ctx, err)
+	}
+	backend := conn.Conn().PgConn().PID()
+	running, cancel := outlive(ctx)
+	err = w.run(running, conn)
+	cancel()
+	if sqlState(err) == readOnlyState {
+		// The primary has become a standby. The next connection looks for the new one.
+		_ = conn.Conn().Close(ctx)
+	}
+	conn.Release()
+	if err == nil || isAnswer(err) || isUndone(err) {
+		return err
+	}
+	return s.lookUp(w, backend, err) //nolint:contextcheck // whose caller has given up is looked up all the same
+}
+
+// unavailable is the error of a pool that gave no connection. A caller whose own time is over is told just that.
+func (s *Store) unavailable(ctx context.Context, err error) error {
+	switch {
+	case s.closed.Load():
+		return store.ErrClosed
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// outlive gives a context that ends a while after ctx does: a deadline that cut the connection would leave the outcome of
+// a write unknown that is about to be answered.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeBound)
+	if ctx.Done() == nil {
+		return longer, cancel
+	}
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(graceAfter)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); cancel() }
+}
+
+// pause before another try; false when the caller has given up.
+func pause(ctx context.Context, try int) bool {
+	t := time.NewTimer(firstPause<<(try-1) + rand.N(firstPause))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// A backend whose client has gone may still be at work, and commit after it was looked for.
+const endBackend = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+	WHERE pid = $1 AND usename = current_user AND state <> 'idle' AND query LIKE '%duroxide_%'`
+
+const backendEnded = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND state <> 'idle'
+	AND query LIKE '%duroxide_%')`
+
+// lookUp finds out what a write has done whose answer was lost. It gives nil when it was applied, a retryable error when
+// it was not, and one that is Unknown when that cannot be told.
+func (s *Store) lookUp(w write, backend uint32, cause error) error {
+	unknown := &store.Error{Operation: w.operation, Retryable: true, Unknown: true, Err: cause}
+	if w.applied == nil {
+		return unknown
+	}
+	ctx, cancel := context.WithTimeout(background, lookUpBound)
+	defer cancel()
+	for try := 1; ; try++ {
+		applied, known, err := s.lookOnce(ctx, w, backend)
+		switch {
+		case err == nil && !known:
+			return unknown
+		case err == nil && applied:
+			return nil
+		case err == nil:
+			return &store.Error{Operation: w.operation, Retryable: true, Err: fmt.Errorf("the connection broke: %w", cause)}
+		case !isPassing(err) || !pause(ctx, min(try, 6)):
+			return unknown
+		}
+	}
+}
+
+var errStillAtWork = &store.Error{Operation: "look up", Retryable: true, Err: errors.New("the server is still at work")}
+
+func (s *Store) lookOnce(ctx context.Context, w write, backend uint32) (applied, known bool, err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, endBackend, int64(backend)); err != nil {
+		return false, false, err
+	}
+	var ended bool
+	if err := conn.QueryRow(ctx, backendEnded, int64(backend)).Scan(&ended); err != nil {
+		return false, false, err
+	}
+	if !ended {
+		return false, false, errStillAtWork
+	}
+	return w.applied(ctx, conn)
+}
+
+// read runs a query for its rows. It may run several times.
+func (s *Store) read(ctx context.Context, operation string, fn func(querier) error) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	for try := 1; ; try++ {
+		err := fn(s.pool)
+		if err == nil || isAnswer(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if s.closed.Load() {
+			return store.ErrClosed
+		}
+		if !isPassing(err) || try == tries || !pause(ctx, try) {
+			return trouble(operation, err)
+		}
+	}
+}
+
+// each gives every row to scan.
+func each(ctx context.Context, q querier, sql string, args []any, scan func(pgx.Rows) error) error {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// exists runs a query that gives one boolean.
+func exists(ctx context.Context, q querier, sql string, args ...any) (found bool, err error) {
+	err = q.QueryRow(ctx, sql, args...).Scan(&found)
+	return found, err
+}
