@@ -18,9 +18,9 @@ from duroxide._codec import (
     name_of,
     semver,
 )
-from duroxide._context import stepping
 from duroxide._errors import InstanceNotFound, InvalidArgument, RuntimeStateError
 from duroxide._frames import Op
+from duroxide._immediate import stepping
 from duroxide._library import library
 from duroxide._providers import Provider, told
 from duroxide._results import (

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Iterable, Mapping
-from threading import get_ident
-from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, TypeVar, Union
+from typing import Any, Callable, NoReturn, Optional, TypeVar, Union
 
 from duroxide import _frames
 from duroxide._codec import (
-    MAX_KV_KEYS,
-    MAX_KV_VALUE_BYTES,
     MAX_NAMED_ID_BYTES,
-    MAX_STATUS_BYTES,
     Milliseconds,
     encode,
     encode_typed,
@@ -21,29 +16,20 @@ from duroxide._codec import (
     milliseconds,
     name_of,
     semver,
-    text_of,
 )
-from duroxide._errors import InvalidArgument, RuntimeStateError
 from duroxide._frames import Extras
-from duroxide._locations import place, safe_encode
+from duroxide._immediate import ImmediateCalls
 from duroxide._retry import retry_policy
 from duroxide._tasks import ScheduledTask
 from duroxide._typed import converter
 
-if TYPE_CHECKING:
-    from duroxide._driver import Execution
-
 __all__ = ["OrchestrationContext"]
 
 T = TypeVar("T")
-_getframe = sys._getframe
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 READ_KV = "duroxide:get_kv_value"
 """Name of the activity behind get_kv_value_from_instance; every runtime has it."""
-
-stepping: dict[int, Execution] = {}
-"""The execution that each thread is stepping now, by thread id."""
 
 _known_names: dict[Any, bytes] = {}
 _MAX_KNOWN_NAMES = 10_000
@@ -74,7 +60,7 @@ class _NothingMade(list):  # type: ignore[type-arg]
         pass
 
 
-class OrchestrationContext:
+class OrchestrationContext(ImmediateCalls):
     """What an orchestration function asks the engine through.
 
     Methods that give a task do nothing until the task is yielded. The others act at once.
@@ -89,18 +75,10 @@ class OrchestrationContext:
 
     __slots__ = (
         "__weakref__",
-        "_calls",
-        "_execution",
-        "_kv",
         "_made",
-        "_muted",
-        "_now_ms",
-        "_recorded",
         "_remaining",
         "_replaying",
-        "_status",
         "execution_id",
-        "instance_id",
         "orchestration_name",
         "orchestration_version",
         "parent_instance_id",
@@ -112,21 +90,14 @@ class OrchestrationContext:
         def field(name: str, camel: str, default: Any) -> Any:
             return fields.get(name, fields.get(camel, default))
 
-        self.instance_id: str = field("instance_id", "instanceId", "")
+        super().__init__(field("instance_id", "instanceId", ""))
         self.execution_id: int = int(field("execution_id", "executionId", 1))
         self.orchestration_name: str = field("orchestration_name", "orchestrationName", "")
         self.orchestration_version: str = field("orchestration_version", "orchestrationVersion", "")
         self.parent_instance_id: Optional[str] = field("parent_instance_id", "parentInstanceId", None)
-        self._execution: Optional[Execution] = None
         self._made: list[ScheduledTask[Any]] = _NothingMade()
-        self._calls: list[bytes] = []
-        self._kv: dict[str, tuple[str, int]] = {}
-        self._status: Optional[str] = None
-        self._now_ms = 0
         self._replaying = False
         self._remaining = 0
-        self._recorded = 0
-        self._muted = False
 
     def __repr__(self) -> str:
         return (
@@ -524,160 +495,6 @@ class OrchestrationContext:
             b"",
             encode_typed(input, "input of continue_as_new_typed"),
         )
-
-    # Custom status
-
-    def set_custom_status(self, status: Any) -> None:
-        """Set the status that clients see: ``str(status)``, at most 262,144 bytes in UTF-8.
-
-        Raises:
-            InvalidArgument: it is longer, or contains NUL.
-        """
-        text = text_of(status, "custom status")
-        data = safe_encode(text)
-        if len(data) > MAX_STATUS_BYTES:
-            raise InvalidArgument(f"Custom status size ({len(data)} bytes) exceeds limit ({MAX_STATUS_BYTES} bytes)")
-        if self._record(_frames.C_SET_STATUS, b"", data):
-            self._status = data.decode()
-
-    def reset_custom_status(self) -> None:
-        """Remove the custom status."""
-        if self._record(_frames.C_RESET_STATUS):
-            self._status = None
-
-    def get_custom_status(self) -> Optional[str]:
-        """The custom status, or None when none is set."""
-        self._check_thread()
-        return self._status
-
-    # Key-value store of the instance
-
-    def set_kv_value(self, key: str, value: Any) -> None:
-        """Set a value that clients and later executions can read: ``str(value)``, at most 65,536 bytes in UTF-8.
-
-        Raises:
-            InvalidArgument: the value is longer, there would be more than 150 keys, or one of them contains NUL.
-        """
-        name = self._kv_key(key)
-        data = safe_encode(text_of(value, "KV value"))
-        if len(data) > MAX_KV_VALUE_BYTES:
-            raise InvalidArgument(
-                f"KV value for key '{key}' ({len(data)} bytes) exceeds limit ({MAX_KV_VALUE_BYTES} bytes)"
-            )
-        if key not in self._kv and len(self._kv) >= MAX_KV_KEYS:
-            raise InvalidArgument(f"KV key count ({len(self._kv) + 1}) exceeds limit ({MAX_KV_KEYS})")
-        if self._record(_frames.C_SET_KV, name, data):
-            self._kv[key] = (data.decode(), self._now_ms)
-
-    def get_kv_value(self, key: str) -> Optional[str]:
-        """The value of a key, or None."""
-        self._kv_key(key)
-        self._check_thread()
-        entry = self._kv.get(key)
-        return None if entry is None else entry[0]
-
-    def get_kv_all_values(self) -> dict[str, str]:
-        """All keys with their values, as a new dictionary."""
-        self._check_thread()
-        return {key: entry[0] for key, entry in self._kv.items()}
-
-    def get_kv_all_keys(self) -> list[str]:
-        """All keys."""
-        self._check_thread()
-        return list(self._kv)
-
-    def get_kv_length(self) -> int:
-        """The number of keys."""
-        self._check_thread()
-        return len(self._kv)
-
-    def clear_kv_value(self, key: str) -> None:
-        """Remove a key. One that does not exist is no error."""
-        if self._record(_frames.C_CLEAR_KV, self._kv_key(key)):
-            self._kv.pop(key, None)
-
-    def clear_all_kv_values(self) -> None:
-        """Remove all keys."""
-        if self._record(_frames.C_CLEAR_ALL_KV):
-            self._kv.clear()
-
-    def prune_kv_values_updated_before(self, cutoff_ms: int) -> int:
-        """Remove the keys that were last written before ``cutoff_ms`` (ms since the epoch).
-
-        Returns:
-            how many were removed.
-        """
-        cutoff = milliseconds(cutoff_ms, "cutoff_ms")
-        old = [key for key, (_, updated) in self._kv.items() if updated < cutoff]
-        removed = 0
-        for key in old:
-            if self._record(_frames.C_CLEAR_KV, key.encode()):
-                del self._kv[key]
-                removed += 1
-        return removed
-
-    # Logs
-
-    def trace_info(self, message: Any) -> None:
-        """Log a line for people. Nothing is logged again when the code is replayed."""
-        self._trace("info", message)
-
-    def trace_warn(self, message: Any) -> None:
-        """Log a warning. Nothing is logged again when the code is replayed."""
-        self._trace("warn", message)
-
-    def trace_error(self, message: Any) -> None:
-        """Log an error. Nothing is logged again when the code is replayed."""
-        self._trace("error", message)
-
-    def trace_debug(self, message: Any) -> None:
-        """Log a detail. Nothing is logged again when the code is replayed."""
-        self._trace("debug", message)
-
-    # Below: how immediate calls reach the engine, with the next yield
-
-    def _trace(self, level: str, message: Any) -> None:
-        if self._execution is None or not self._usable():
-            return
-        text = message if type(message) is str else str(message)
-        frame = _getframe(2)
-        self._calls.append(
-            _frames.immediate(
-                _frames.C_TRACE,
-                _frames.LEVELS[level],
-                b"",
-                safe_encode(text),
-                place(frame.f_code, frame.f_lineno)[1],
-            )
-        )
-
-    def _record(self, kind: int, key: bytes = b"", value: bytes = b"") -> bool:
-        """Keep an immediate call for the engine; False when it has no effect: the code is being closed."""
-        if self._execution is None:
-            return True
-        if not self._usable():
-            return False
-        frame = _getframe(2)
-        at = place(frame.f_code, frame.f_lineno)[1]
-        self._calls.append(_frames.immediate(kind, 0, key, value, at))
-        self._recorded += 1
-        return True
-
-    def _usable(self) -> bool:
-        self._check_thread()
-        return not self._muted
-
-    def _check_thread(self) -> None:
-        if self._execution is not None and stepping.get(get_ident()) is not self._execution:
-            raise RuntimeStateError(
-                f"the context of instance '{self.instance_id}' was used outside its orchestration function: "
-                "only the code that the engine is running for this instance may call it, on its own thread"
-            )
-
-    def _kv_key(self, key: object) -> bytes:
-        if not isinstance(key, str):
-            raise InvalidArgument(f"Invalid input: KV key must be a str, got {type(key).__name__}")
-        return identifier(key, "KV key", MAX_NAMED_ID_BYTES).encode() if key else b""
 
 
 def _activity_extras(session_id: Optional[str], timeout_ms: Optional[Milliseconds]) -> Extras:

@@ -22,7 +22,7 @@ from typing import Any, Callable, Optional
 
 from duroxide import _frames
 from duroxide._codec import decode, encode
-from duroxide._context import OrchestrationContext, stepping
+from duroxide._context import OrchestrationContext
 from duroxide._errors import failure_error
 from duroxide._frames import (
     ERR,
@@ -42,6 +42,7 @@ from duroxide._frames import (
     read_text,
     read_value,
 )
+from duroxide._immediate import stepping
 from duroxide._locations import (
     format_exception,
     of_stack,

@@ -23,9 +23,9 @@ from threading import get_ident
 from typing import Any, Callable, Optional
 
 from duroxide import _frames
-from duroxide._context import stepping
 from duroxide._errors import RuntimeStateError, call_error
 from duroxide._frames import DONE, ERROR, FETCH, PENDING, Op
+from duroxide._immediate import stepping
 
 __all__ = ["Library", "library", "open_handles"]
 

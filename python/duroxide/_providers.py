@@ -38,7 +38,7 @@ class Provider:
         self._pid = os.getpid()
         self._closed = False
         self._finalizer = weakref.finalize(self, _close, self._handle, self._pid, True)
-        self._finalizer.atexit = False  # the exit hook closes it, behind the runtimes
+        self._finalizer.atexit = False  # type: ignore[misc]  # the exit hook closes it, behind the runtimes
         at_exit(self)
         return self
 

@@ -87,7 +87,7 @@ class Runtime:
         answer, _ = self._library.call(Op.NEW_RUNTIME, provider._handle, head)
         self._handle: int = answer["handle"]
         self._finalizer = weakref.finalize(self, _release, self._handle, self._pid)
-        self._finalizer.atexit = False  # the exit hook does more
+        self._finalizer.atexit = False  # type: ignore[misc]  # the exit hook does more
         service = {"service_name": self._options.service_name}
         if self._options.service_version is not None:
             service["service_version"] = self._options.service_version

@@ -6,7 +6,6 @@ import contextlib
 import threading
 from typing import Any
 
-
 import duroxide
 from harness import Engine, eventually, must
 

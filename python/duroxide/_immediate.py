@@ -1,0 +1,201 @@
+"""What orchestration code calls without a yield: custom status, key-value store, log lines.
+
+The calls are kept and reach the engine with the next yield; nothing here calls into it.
+"""
+
+from __future__ import annotations
+
+import sys
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Optional
+
+from duroxide import _frames
+from duroxide._codec import (
+    MAX_KV_KEYS,
+    MAX_KV_VALUE_BYTES,
+    MAX_NAMED_ID_BYTES,
+    MAX_STATUS_BYTES,
+    identifier,
+    milliseconds,
+    text_of,
+)
+from duroxide._errors import InvalidArgument, RuntimeStateError
+from duroxide._locations import place, safe_encode
+
+if TYPE_CHECKING:
+    from duroxide._driver import Execution
+
+_getframe = sys._getframe
+
+stepping: dict[int, Execution] = {}
+"""The execution that each thread is stepping now, by thread id."""
+
+
+class ImmediateCalls:
+    """The part of an orchestration's context whose calls act at once."""
+
+    __slots__ = ("_calls", "_execution", "_kv", "_muted", "_now_ms", "_recorded", "_status", "instance_id")
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        self._execution: Optional[Execution] = None
+        self._calls: list[bytes] = []
+        self._kv: dict[str, tuple[str, int]] = {}
+        self._status: Optional[str] = None
+        self._now_ms = 0
+        self._recorded = 0
+        self._muted = False
+
+    # Custom status
+
+    def set_custom_status(self, status: Any) -> None:
+        """Set the status that clients see: ``str(status)``, at most 262,144 bytes in UTF-8.
+
+        Raises:
+            InvalidArgument: it is longer, or contains NUL.
+        """
+        text = text_of(status, "custom status")
+        data = safe_encode(text)
+        if len(data) > MAX_STATUS_BYTES:
+            raise InvalidArgument(f"Custom status size ({len(data)} bytes) exceeds limit ({MAX_STATUS_BYTES} bytes)")
+        if self._record(_frames.C_SET_STATUS, b"", data):
+            self._status = data.decode()
+
+    def reset_custom_status(self) -> None:
+        """Remove the custom status."""
+        if self._record(_frames.C_RESET_STATUS):
+            self._status = None
+
+    def get_custom_status(self) -> Optional[str]:
+        """The custom status, or None when none is set."""
+        self._check_thread()
+        return self._status
+
+    # Key-value store of the instance
+
+    def set_kv_value(self, key: str, value: Any) -> None:
+        """Set a value that clients and later executions can read: ``str(value)``, at most 65,536 bytes in UTF-8.
+
+        Raises:
+            InvalidArgument: the value is longer, there would be more than 150 keys, or one of them contains NUL.
+        """
+        name = self._kv_key(key)
+        data = safe_encode(text_of(value, "KV value"))
+        if len(data) > MAX_KV_VALUE_BYTES:
+            raise InvalidArgument(
+                f"KV value for key '{key}' ({len(data)} bytes) exceeds limit ({MAX_KV_VALUE_BYTES} bytes)"
+            )
+        if key not in self._kv and len(self._kv) >= MAX_KV_KEYS:
+            raise InvalidArgument(f"KV key count ({len(self._kv) + 1}) exceeds limit ({MAX_KV_KEYS})")
+        if self._record(_frames.C_SET_KV, name, data):
+            self._kv[key] = (data.decode(), self._now_ms)
+
+    def get_kv_value(self, key: str) -> Optional[str]:
+        """The value of a key, or None."""
+        self._kv_key(key)
+        self._check_thread()
+        entry = self._kv.get(key)
+        return None if entry is None else entry[0]
+
+    def get_kv_all_values(self) -> dict[str, str]:
+        """All keys with their values, as a new dictionary."""
+        self._check_thread()
+        return {key: entry[0] for key, entry in self._kv.items()}
+
+    def get_kv_all_keys(self) -> list[str]:
+        """All keys."""
+        self._check_thread()
+        return list(self._kv)
+
+    def get_kv_length(self) -> int:
+        """The number of keys."""
+        self._check_thread()
+        return len(self._kv)
+
+    def clear_kv_value(self, key: str) -> None:
+        """Remove a key. One that does not exist is no error."""
+        if self._record(_frames.C_CLEAR_KV, self._kv_key(key)):
+            self._kv.pop(key, None)
+
+    def clear_all_kv_values(self) -> None:
+        """Remove all keys."""
+        if self._record(_frames.C_CLEAR_ALL_KV):
+            self._kv.clear()
+
+    def prune_kv_values_updated_before(self, cutoff_ms: int) -> int:
+        """Remove the keys that were last written before ``cutoff_ms`` (ms since the epoch).
+
+        Returns:
+            how many were removed.
+        """
+        cutoff = milliseconds(cutoff_ms, "cutoff_ms")
+        old = [key for key, (_, updated) in self._kv.items() if updated < cutoff]
+        removed = 0
+        for key in old:
+            if self._record(_frames.C_CLEAR_KV, key.encode()):
+                del self._kv[key]
+                removed += 1
+        return removed
+
+    # Logs
+
+    def trace_info(self, message: Any) -> None:
+        """Log a line for people. Nothing is logged again when the code is replayed."""
+        self._trace("info", message)
+
+    def trace_warn(self, message: Any) -> None:
+        """Log a warning. Nothing is logged again when the code is replayed."""
+        self._trace("warn", message)
+
+    def trace_error(self, message: Any) -> None:
+        """Log an error. Nothing is logged again when the code is replayed."""
+        self._trace("error", message)
+
+    def trace_debug(self, message: Any) -> None:
+        """Log a detail. Nothing is logged again when the code is replayed."""
+        self._trace("debug", message)
+
+    # Below: how immediate calls reach the engine, with the next yield
+
+    def _trace(self, level: str, message: Any) -> None:
+        if self._execution is None or not self._usable():
+            return
+        text = message if type(message) is str else str(message)
+        frame = _getframe(2)
+        self._calls.append(
+            _frames.immediate(
+                _frames.C_TRACE,
+                _frames.LEVELS[level],
+                b"",
+                safe_encode(text),
+                place(frame.f_code, frame.f_lineno)[1],
+            )
+        )
+
+    def _record(self, kind: int, key: bytes = b"", value: bytes = b"") -> bool:
+        """Keep an immediate call for the engine; False when it has no effect: the code is being closed."""
+        if self._execution is None:
+            return True
+        if not self._usable():
+            return False
+        frame = _getframe(2)
+        at = place(frame.f_code, frame.f_lineno)[1]
+        self._calls.append(_frames.immediate(kind, 0, key, value, at))
+        self._recorded += 1
+        return True
+
+    def _usable(self) -> bool:
+        self._check_thread()
+        return not self._muted
+
+    def _check_thread(self) -> None:
+        if self._execution is not None and stepping.get(get_ident()) is not self._execution:
+            raise RuntimeStateError(
+                f"the context of instance '{self.instance_id}' was used outside its orchestration function: "
+                "only the code that the engine is running for this instance may call it, on its own thread"
+            )
+
+    def _kv_key(self, key: object) -> bytes:
+        if not isinstance(key, str):
+            raise InvalidArgument(f"Invalid input: KV key must be a str, got {type(key).__name__}")
+        return identifier(key, "KV key", MAX_NAMED_ID_BYTES).encode() if key else b""
