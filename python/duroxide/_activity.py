@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import ctypes
 import inspect
@@ -15,6 +14,8 @@ from duroxide._errors import NonRetryableError, RuntimeStateError
 from duroxide._locations import format_exception, safe_encode, safe_str
 
 if TYPE_CHECKING:
+    import asyncio
+
     from duroxide._client import Client
 
 __all__ = ["ActivityContext"]
@@ -157,7 +158,9 @@ class Activities:
 
     def start(self) -> None:
         """Start the event loop when an activity needs one: during exit no thread can be made any more."""
-        if any(asyncio.iscoroutinefunction(f) for f in self._functions.values()):
+        if any(inspect.iscoroutinefunction(f) for f in self._functions.values()):
+            import asyncio  # here, because it is half of what importing the package would take
+
             loop = asyncio.new_event_loop()
             self._loop = loop
             self._thread = threading.Thread(target=_run_loop, args=(loop,), name="duroxide-async", daemon=True)
@@ -206,6 +209,8 @@ class Activities:
                 ctx._cancel = _Ended(ctx._cancel.value)
 
     def _await(self, coroutine: Any) -> Any:
+        import asyncio
+
         loop = self._loop
         if loop is None:
             # A plain function that gave a coroutine: it was not known when the threads were made.
@@ -232,6 +237,8 @@ async def _guard(coroutine: Any) -> tuple[Any, Optional[BaseException]]:
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 import signal
@@ -198,7 +197,7 @@ class Runtime:
 
     def _add_orchestration(self, name: str, version: Any, fn: Any) -> None:
         self._check(name, fn)
-        if asyncio.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+        if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
             raise RegistrationError(
                 f"orchestration '{name}' is async: write it as a generator function, with `yield` for `await`; "
                 "activities may be `async def`"
