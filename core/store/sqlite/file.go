@@ -39,8 +39,6 @@ type file struct {
 
 	// Only for who leads.
 	writer       *sqlite.Conn
-	known        bool // to be ours, or empty
-	current      bool // schema, when the file was opened
 	lastID       int64
 	foreignUntil time.Time
 	commitHook   func(*sqlite.Conn) error // tests: in place of COMMIT
@@ -172,16 +170,43 @@ func preparePath(path string) (string, error) {
 	return resolved, checkWritable(resolved)
 }
 
-// setUp opens the writer and brings the schema up to date.
+// setUp opens the writer and brings the schema up to date. Processes that find a file without the current schema take
+// turns: the switch to the write-ahead log does not wait for others by itself, and the migration library checks and
+// migrates in separate transactions.
 func (f *file) setUp() error {
-	if err := f.ensureWriter(); err != nil {
-		if sqlite.ErrCode(err) == sqlite.ResultOK || sqlite.ErrCode(err) == sqlite.ResultError {
-			return err // says what it is already
+	if f.memory {
+		if err := f.ensureWriter(); err != nil {
+			return explain(f.name(), err)
 		}
+		if err := f.migrate(); err != nil {
+			return err
+		}
+		return checkMinWriter(f.writer)
+	}
+	c, err := f.connect()
+	if err != nil {
 		return explain(f.name(), err)
 	}
-	if err := f.migrate(); err != nil {
-		return err
+	// Before anything is changed: the file may be another program's.
+	current, err := checkVersion(c, f.path)
+	if err == nil && !current {
+		var unlock func()
+		if unlock, err = lockMigration(f.path); err == nil {
+			defer unlock()
+			current, err = checkVersion(c, f.path)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	if err := configure(c); err != nil {
+		return explain(f.name(), errors.Join(err, c.Close()))
+	}
+	f.writer = c
+	if !current {
+		if err := f.migrate(); err != nil {
+			return err
+		}
 	}
 	return checkMinWriter(f.writer)
 }
@@ -206,19 +231,30 @@ func (f *file) ensureWriter() error {
 		f.writer = c
 		return prepared(c, "PRAGMA temp_store = MEMORY").exec()
 	}
-	// No OpenCreate: a file that was deleted must not come back empty.
-	c, err := sqlite.OpenConn(f.path, sqlite.OpenReadWrite)
+	c, err := f.connect()
 	if err != nil {
 		return err
 	}
-	c.SetBusyTimeout(10 * time.Second)
-	if !f.known {
-		// Before anything is changed: the file may be another program's.
-		if f.current, err = checkVersion(c, f.path); err != nil {
-			return errors.Join(err, c.Close())
-		}
-		f.known = true
+	if err := configure(c); err != nil {
+		return errors.Join(err, c.Close())
 	}
+	f.writer = c
+	return nil
+}
+
+// connect opens a connection to the file as it is.
+func (f *file) connect() (*sqlite.Conn, error) {
+	// No OpenCreate: a file that was deleted must not come back empty.
+	c, err := sqlite.OpenConn(f.path, sqlite.OpenReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	c.SetBusyTimeout(10 * time.Second)
+	return c, nil
+}
+
+// configure makes a connection the writer's.
+func configure(c *sqlite.Conn) error {
 	for _, pragma := range []string{
 		"PRAGMA auto_vacuum = INCREMENTAL", // only before the first table
 		"PRAGMA journal_mode = WAL",
@@ -230,14 +266,13 @@ func (f *file) ensureWriter() error {
 	} {
 		mode := ""
 		if _, err := prepared(c, pragma).one(func(s *sqlite.Stmt) { mode = s.ColumnText(0) }); err != nil {
-			return errors.Join(err, c.Close())
+			return err
 		}
 		if strings.HasSuffix(pragma, "WAL") && !strings.EqualFold(mode, "wal") {
-			return errors.Join(fmt.Errorf("no write-ahead log can be used (journal mode %q)", mode), c.Close())
+			return fmt.Errorf("no write-ahead log can be used (journal mode %q)", mode)
 		}
 	}
 	c.SetBusyTimeout(0) // begin waits in its own way
-	f.writer = c
 	return nil
 }
 

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -42,33 +43,25 @@ var schema = func() sqlitemigration.Schema {
 	return s
 }()
 
-// migrate brings the schema up to date. Across processes it runs under a lock file of its own: the migration library
-// checks and migrates in separate transactions.
+// migrate brings the schema up to date.
 func (f *file) migrate() error {
-	if f.memory {
-		return sqlitemigration.Migrate(context.Background(), f.writer, schema)
-	}
-	if f.current {
-		return nil
-	}
-	unlock, err := lockMigration(f.path)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	f.writer.SetBusyTimeout(busyPatience)
-	defer f.writer.SetBusyTimeout(0)
-	if current, err := checkVersion(f.writer, f.path); err != nil || current {
-		return err
+	if !f.memory {
+		f.writer.SetBusyTimeout(busyPatience)
+		defer f.writer.SetBusyTimeout(0)
 	}
 	if err := sqlitemigration.Migrate(context.Background(), f.writer, schema); err != nil {
-		return explain(f.path, err)
+		return explain(f.name(), err)
 	}
 	return nil
 }
 
-// checkVersion tells whether the schema is current. It refuses a newer one, and databases of other programs.
+// checkVersion tells whether the schema is current. It refuses a newer one, and databases of other programs. It reads in
+// one transaction: between two of these questions another process may set up the same new file.
 func checkVersion(c *sqlite.Conn, path string) (current bool, err error) {
+	if err := prepared(c, "BEGIN").exec(); err != nil {
+		return false, explain(path, err)
+	}
+	defer func() { err = errors.Join(err, prepared(c, "ROLLBACK").exec()) }()
 	var version, app, tables, predecessors int64
 	for sql, into := range map[string]*int64{
 		"PRAGMA user_version":                &version,
