@@ -1,27 +1,21 @@
 package simtest_test
 
 import (
-	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/duroxide/duroxide/core/engine"
 	"github.com/duroxide/duroxide/core/simtest"
-	"github.com/duroxide/duroxide/core/store"
 )
 
 // benchWorld opens both kinds of store for a benchmark, without verification and without a log.
 func benchWorld(b *testing.B, run func(b *testing.B, w *world, n *simtest.Node)) {
 	quiet := func(o *engine.Options) { o.VerifyReplay, o.Log = 0, nil }
-	for _, kind := range []string{"memory", "file"} {
+	for _, kind := range kinds {
 		b.Run(kind, func(b *testing.B) {
-			var s store.Store
-			if kind == "memory" {
-				s = openMemory(b)
-			} else {
-				s = openFile(b, filepath.Join(b.TempDir(), "bench.db"))
-			}
+			s := openAny(b, kind)
 			p := standard()
 			w := newWorld(b, s, nil)
 			n := simtest.Start(b, s, p, quiet)
@@ -69,5 +63,50 @@ func BenchmarkOpen300(b *testing.B) {
 		c := n.Counters()
 		b.ReportMetric(float64(c.TurnsCommitted)/float64(c.Commits), "turns/commit")
 		b.ReportMetric(float64(c.SettledAlone)/float64(b.N), "settled/round")
+	})
+}
+
+// BenchmarkFan is the time of an instance with 1,000 activities side by side.
+func BenchmarkFan(b *testing.B) {
+	benchWorld(b, func(b *testing.B, w *world, n *simtest.Node) {
+		for round := range b.N {
+			w.start(strconv.Itoa(round), "fan", "1000")
+			w.completes(strconv.Itoa(round), "1999") // bytes of the list of a thousand x
+		}
+		b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "activities/s")
+		b.ReportMetric(float64(n.Counters().Commits)/float64(b.N), "commits/fan")
+	})
+}
+
+// BenchmarkHellos is the time of a hello with 300 of them open.
+func BenchmarkHellos(b *testing.B) {
+	benchWorld(b, func(b *testing.B, w *world, _ *simtest.Node) {
+		open := make(chan struct{}, 300)
+		var all sync.WaitGroup
+		for i := range b.N {
+			open <- struct{}{}
+			all.Go(func() {
+				defer func() { <-open }()
+				id := strconv.Itoa(i)
+				w.start(id, "hello", "x")
+				w.completes(id, "hello x")
+			})
+		}
+		all.Wait()
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "hellos/s")
+	})
+}
+
+// BenchmarkHop is the time from an event that is raised to the end of the instance that waited for it.
+func BenchmarkHop(b *testing.B) {
+	benchWorld(b, func(b *testing.B, w *world, _ *simtest.Node) {
+		for i := range b.N {
+			w.start(strconv.Itoa(i), "waits", "")
+		}
+		b.ResetTimer()
+		for i := range b.N {
+			w.must(w.client.RaiseEvent(w.ctx, strconv.Itoa(i), "go", "x"))
+			w.completes(strconv.Itoa(i), "x")
+		}
 	})
 }

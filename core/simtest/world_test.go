@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -74,14 +73,9 @@ func openFile(tb testing.TB, path string) store.Store {
 func everywhere(t *testing.T, p *simtest.Program, scenario func(w *world, n *simtest.Node)) {
 	t.Helper()
 	for _, live := range []int{10_000, 0} {
-		for _, kind := range []string{"memory", "file"} {
+		for _, kind := range kinds {
 			t.Run(fmt.Sprintf("%s/live=%d", kind, live), func(t *testing.T) {
-				var s store.Store
-				if kind == "memory" {
-					s = openMemory(t)
-				} else {
-					s = openFile(t, filepath.Join(t.TempDir(), "test.db"))
-				}
+				s := openAny(t, kind)
 				w := newWorld(t, s, p)
 				n := simtest.Start(t, s, p, func(o *engine.Options) { o.LiveExecutions = live })
 				scenario(w, n)
@@ -155,6 +149,7 @@ func standard() *simtest.Program {
 	p.Orchestration("hello", func(c *simtest.Context, in string) (string, error) {
 		return c.Await(c.Activity("greet", in))
 	})
+	p.Orchestration("waits", func(c *simtest.Context, _ string) (string, error) { return c.Await(c.Event("go")) })
 	p.Orchestration("steps", func(c *simtest.Context, in string) (string, error) {
 		n := 0
 		if _, err := fmt.Sscan(in, &n); err != nil {

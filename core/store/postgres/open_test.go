@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duroxide/duroxide/core/store"
+	"github.com/duroxide/duroxide/core/store/postgres/pgtest"
 )
 
 // admin runs statements as the owner of the test server.
@@ -54,7 +54,7 @@ func set(u *url.URL, key, value string) {
 // userURL makes a login role with a password, for whom the test's change of the server holds.
 func newRole(t *testing.T, options string) (name, password string) {
 	t.Helper()
-	name = fmt.Sprintf("tester_%d_%d", os.Getpid(), schemas.Add(1))
+	name = pgtest.Name("tester_")
 	password = "s3cret-Pa55word"
 	admin(t, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s' %s", name, password, options))
 	t.Cleanup(func() { admin(t, "DROP OWNED BY "+name, "DROP ROLE "+name) })
@@ -143,7 +143,7 @@ func TestPasswordsAreAskedForAndChecked(t *testing.T) {
 	}
 	name, password := newRole(t, "")
 	admin(t, fmt.Sprintf("GRANT CREATE ON DATABASE postgres TO %s", name))
-	if err := server.demandPassword(name); err != nil {
+	if err := server.Configure("pg_hba.conf", "host all "+name+" 127.0.0.1/32 scram-sha-256"); err != nil {
 		t.Fatal(err)
 	}
 	admin(t, "SELECT pg_reload_conf()")

@@ -303,8 +303,8 @@ func TestCrashOfTheServerLosesNothingAnswered(t *testing.T) {
 				t.Fatal("no progress")
 			}
 		}
-		server.crash()
-		if err := server.start(); err != nil {
+		server.Crash()
+		if err := server.Run(); err != nil {
 			t.Fatal(err)
 		}
 	}

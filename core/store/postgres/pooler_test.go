@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
+	"github.com/duroxide/duroxide/core/store/postgres/pgtest"
 )
 
 // newPooler puts PgBouncer in front of the server: transactions of one client run on whatever connection is free, few
@@ -33,14 +33,12 @@ func newPooler(t *testing.T) string {
 		}
 		path = "/usr/sbin/pgbouncer"
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := pgtest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // tcp
-	_ = l.Close()
-	ini := filepath.Join(server.home, fmt.Sprintf("pooler-%d.ini", port))
-	users := filepath.Join(server.home, "users.txt")
+	ini := filepath.Join(server.Home, fmt.Sprintf("pooler-%d.ini", port))
+	users := filepath.Join(server.Home, "users.txt")
 	for name, text := range map[string]string{
 		users: `"postgres" ""` + "\n",
 		ini: fmt.Sprintf(`[databases]
@@ -56,14 +54,14 @@ default_pool_size = 3
 max_client_conn = 200
 server_reset_query = DISCARD ALL
 server_reset_query_always = 1
-`, server.port, port, users),
+`, server.Port, port, users),
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil { //nolint:gosec // read by the other user
 			t.Fatal(err)
 		}
 	}
 	cmd := exec.Command(path, "-q", ini) //nolint:gosec // the pooler
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: server.as}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: server.As}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
