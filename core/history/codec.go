@@ -230,3 +230,15 @@ func appendQuoted(b []byte, s string) []byte {
 	b = append(b, s[plain:]...)
 	return append(b, '"')
 }
+
+// CutEvents gives a stored batch of events without those behind the event keep.
+func CutEvents(batch string, keep int64) (string, error) {
+	events, err := DecodeEvents(batch)
+	if err != nil {
+		return "", err
+	}
+	for len(events) > 0 && events[len(events)-1].ID > keep {
+		events = events[:len(events)-1]
+	}
+	return EncodeEvents(events)
+}

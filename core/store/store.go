@@ -39,6 +39,9 @@ type Store interface {
 	LostJobs(ctx context.Context, jobs []JobRef) ([]JobRef, error)
 	// CountAttempt writes an attempt of suspect work in a commit of its own, before it starts, and gives the count.
 	CountAttempt(ctx context.Context, w Suspect) (int, error)
+	// Block notes that the code of a node does not fit the history of an instance. It is listed as blocked until the next
+	// commit for it. ErrFenced when its turn is not b.Turn any more.
+	Block(ctx context.Context, b Block) error
 	// Unclaimable lists work whose name no live node has registered, with the time since which some live node existed.
 	Unclaimable(ctx context.Context) ([]Unclaimable, error)
 
@@ -101,6 +104,9 @@ type Management interface {
 	DeleteBulk(ctx context.Context, f BulkFilter) (Deleted, error)
 	Prune(ctx context.Context, instance string, o PruneOptions) (Pruned, error)
 	PruneBulk(ctx context.Context, f BulkFilter, o PruneOptions) (Pruned, error)
+	// Revive opens a failed instance again: the events behind r.Keep go, what is open is given its jobs and timers, and
+	// children that have ended meanwhile answer. A message makes it run. ErrFenced when it is not as it was loaded.
+	Revive(ctx context.Context, r Revival) error
 }
 
 // Listener hears of writes. Both methods are called on the thread of whoever wrote, after the commit (Adopt: before it);

@@ -207,6 +207,32 @@ type Status struct {
 	CustomStatus        *string
 	CustomStatusVersion int64
 	Execution           int64
+	Blocked             *Blocked // nil: it is not
+}
+
+// Blocked says why an instance waits for other code.
+type Blocked struct {
+	Reason  string
+	At      string // file:line of the user's code, where known
+	SinceMS int64
+}
+
+// Block is news of a blocked instance.
+type Block struct {
+	Instance   string
+	Life       string
+	Turn       history.Token // that its history was loaded with
+	Reason, At string
+}
+
+// Revival opens a failed instance again.
+type Revival struct {
+	Instance  string
+	Life      string
+	Execution int64
+	Expect    history.Token // the turn that its history was loaded with
+	New       history.Token
+	replay.Reopening
 }
 
 // Instance is one row of a list.
@@ -221,6 +247,7 @@ type Instance struct {
 	CreatedAt int64
 	UpdatedAt int64
 	Parent    string
+	Blocked   *Blocked // nil: it is not
 }
 
 // InstanceQuery filters and pages. Zero fields do not filter.
@@ -230,6 +257,7 @@ type InstanceQuery struct {
 	ExecutionStatus                 *replay.Status // of the current execution's row
 	CreatedAfter, CreatedBefore     int64
 	UpdatedAfter, UpdatedBefore     int64
+	Blocked                         *bool
 	OldestFirst                     bool
 	Limit                           int // 0 = no limit
 	Cursor                          string
@@ -289,3 +317,28 @@ type PruneOptions struct {
 
 // Pruned counts what pruning removed.
 type Pruned struct{ Instances, Executions, Events int64 }
+
+// AnswerOf makes the message by which a child answers its revived parent, from the row of the child: nil when it still
+// runs and will answer itself. One that is not there any more has failed.
+func (r *Revival) AnswerOf(child string, schedule int64, found bool, status, output, failure string, now int64) (*history.Message, error) {
+	m := &history.Message{Execution: r.Execution, Source: schedule, VisibleAt: now}
+	switch {
+	case !found:
+		m.Kind = history.MsgChildFailed
+		m.Failure = &history.Failure{
+			Kind: history.OrchestrationError, Message: "instance was deleted while its parent had failed", Instance: child, NonRetryable: true,
+		}
+	case status == replay.Completed.String():
+		m.Kind, m.Data = history.MsgChildCompleted, output
+	case status == replay.Failed.String():
+		f, err := history.DecodeFailure(failure)
+		if err != nil {
+			return nil, err
+		}
+		m.Kind, m.Failure = history.MsgChildFailed, f
+		m.Failure.Instance = child
+	default:
+		return nil, nil //nolint:nilnil // no message is the answer
+	}
+	return m, nil
+}

@@ -137,7 +137,7 @@ func (s *Store) InspectShared(ctx context.Context) (*store.SharedRows, error) {
 		if err != nil {
 			return err
 		}
-		for _, table := range []string{"history", "executions", "messages", "jobs", "kv", "custom_status"} {
+		for _, table := range []string{"history", "executions", "messages", "jobs", "kv", "custom_status", "blocked"} {
 			var n int64
 			sql := "SELECT count(*) FROM {schema}.duroxide_" + table + " WHERE instance_id NOT IN (SELECT id FROM {schema}.duroxide_instances)"
 			if err := q.QueryRow(ctx, s.sql.in(sql)).Scan(&n); err != nil {

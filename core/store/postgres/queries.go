@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	selectStatus = `SELECT i.status, coalesce(i.output, ''), coalesce(i.failure, ''), c.text, i.custom_status_version, i.execution
-		FROM {schema}.duroxide_instances i LEFT JOIN {schema}.duroxide_custom_status c ON c.instance_id = i.id WHERE i.instance = $1`
+	selectStatus = `SELECT i.status, coalesce(i.output, ''), coalesce(i.failure, ''), c.text, i.custom_status_version, i.execution,
+		b.reason, b.at, b.since FROM {schema}.duroxide_instances i LEFT JOIN {schema}.duroxide_custom_status c ON c.instance_id = i.id` +
+		withBlocked + ` WHERE i.instance = $1`
 	idOf             = `(SELECT id FROM {schema}.duroxide_instances WHERE instance = $1)`
 	selectKV         = `SELECT value FROM {schema}.duroxide_kv WHERE instance_id = ` + idOf + ` AND key_hash = $2::uuid`
 	selectKVs        = `SELECT key, value FROM {schema}.duroxide_kv WHERE instance_id = ` + idOf
@@ -60,12 +61,13 @@ func (s *Store) Status(ctx context.Context, instance string) (*store.Status, err
 func (s *Store) readStatus(ctx context.Context, q querier, instance string) (*store.Status, error) {
 	status := &store.Status{Instance: instance}
 	var name, failure string
+	var b blocked
 	err := q.QueryRow(ctx, s.sql.in(selectStatus), instance).Scan(&name, &status.Output, &failure, &status.CustomStatus,
-		&status.CustomStatusVersion, &status.Execution)
+		&status.CustomStatusVersion, &status.Execution, &b.reason, &b.at, &b.since)
 	if err != nil {
 		return nil, orElse(err, store.ErrNotFound)
 	}
-	status.Status = parseStatus(name)
+	status.Status, status.Blocked = parseStatus(name), b.told()
 	status.Failure, err = history.DecodeFailure(failure)
 	return status, err
 }
@@ -101,15 +103,18 @@ func (s *Store) readKV(ctx context.Context, q querier, instance string) (map[str
 }
 
 const instanceColumns = `SELECT i.instance, i.name, i.version, i.execution, i.status, coalesce(i.output, ''), coalesce(i.failure, ''),
-	i.created_at, i.updated_at, coalesce(i.parent_instance, ''), i.id FROM {schema}.duroxide_instances i`
+	i.created_at, i.updated_at, coalesce(i.parent_instance, ''), i.id, b.reason, b.at, b.since
+	FROM {schema}.duroxide_instances i` + withBlocked
 
 func scanInstance(rows pgx.Rows) (i store.Instance, id int64, err error) {
 	var status, failure string
-	err = rows.Scan(&i.Instance, &i.Name, &i.Version, &i.Execution, &status, &i.Output, &failure, &i.CreatedAt, &i.UpdatedAt, &i.Parent, &id)
+	var b blocked
+	err = rows.Scan(&i.Instance, &i.Name, &i.Version, &i.Execution, &status, &i.Output, &failure, &i.CreatedAt, &i.UpdatedAt, &i.Parent, &id,
+		&b.reason, &b.at, &b.since)
 	if err != nil {
 		return i, 0, err
 	}
-	i.Status = parseStatus(status)
+	i.Status, i.Blocked = parseStatus(status), b.told()
 	i.Failure, err = history.DecodeFailure(failure)
 	return i, id, err
 }
@@ -176,6 +181,9 @@ func (s *Store) Instances(ctx context.Context, q store.InstanceQuery) (store.Ins
 	}
 	if q.ExecutionStatus != nil {
 		w.text("i.status = ?", q.ExecutionStatus.String())
+	}
+	if q.Blocked != nil {
+		w.sql = append(w.sql, isBlocked(*q.Blocked))
 	}
 	w.int("i.created_at > ?", q.CreatedAfter)
 	w.int("i.created_at < ?", q.CreatedBefore)

@@ -120,7 +120,7 @@ func (s *Store) InspectShared(ctx context.Context) (*store.SharedRows, error) {
 		if err != nil {
 			return err
 		}
-		for _, table := range []string{"history", "executions", "messages", "jobs", "kv", "custom_status"} {
+		for _, table := range []string{"history", "executions", "messages", "jobs", "kv", "custom_status", "blocked"} {
 			sql := "SELECT count(*) FROM duroxide_" + table + " WHERE instance_id NOT IN (SELECT id FROM duroxide_instances)"
 			if _, err := prepared(c, sql).first(func(r *sqlite.Stmt) { shared.Orphans[table] = r.ColumnInt64(0) }); err != nil {
 				return err

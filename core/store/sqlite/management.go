@@ -19,6 +19,7 @@ var deleteStatements = []string{
 	`DELETE FROM duroxide_executions WHERE instance_id = ?`,
 	`DELETE FROM duroxide_kv WHERE instance_id = ?`,
 	`DELETE FROM duroxide_custom_status WHERE instance_id = ?`,
+	`DELETE FROM duroxide_blocked WHERE instance_id = ?`,
 	`DELETE FROM duroxide_instances WHERE id = ?`,
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 const selectStatus = `SELECT i.status, i.output, i.failure,
-	(SELECT text FROM duroxide_custom_status c WHERE c.instance_id = i.id), i.custom_status_version, i.execution
-	FROM duroxide_instances i WHERE i.instance = ?`
+	(SELECT text FROM duroxide_custom_status c WHERE c.instance_id = i.id), i.custom_status_version, i.execution,
+	b.reason, b.at, b.since FROM duroxide_instances i` + withBlocked + ` WHERE i.instance = (SELECT ?)`
 
 const idOf = `(SELECT id FROM duroxide_instances WHERE instance = ?1)`
 
@@ -43,7 +43,7 @@ func readStatus(c *sqlite.Conn, instance string) (*store.Status, error) {
 	_, err := prepared(c, selectStatus).text(instance).first(func(row *sqlite.Stmt) {
 		status = &store.Status{
 			Instance: instance, Status: parseStatus(row.ColumnText(0)), Output: row.ColumnText(1), CustomStatus: optionalText(row, 3),
-			CustomStatusVersion: row.ColumnInt64(4), Execution: row.ColumnInt64(5),
+			CustomStatusVersion: row.ColumnInt64(4), Execution: row.ColumnInt64(5), Blocked: blockedAt(row, 6),
 		}
 		failure = row.ColumnText(2)
 	})
@@ -83,13 +83,13 @@ func (s *Store) KVAll(ctx context.Context, instance string) (map[string]string, 
 }
 
 const instanceColumns = `SELECT i.instance, i.name, i.version, i.execution, i.status, i.output, i.failure, i.created_at,
-	i.updated_at, i.parent_instance, i.id FROM duroxide_instances i`
+	i.updated_at, i.parent_instance, i.id, b.reason, b.at, b.since FROM duroxide_instances i` + withBlocked
 
 func scanInstance(row *sqlite.Stmt) (store.Instance, error) {
 	i := store.Instance{
 		Instance: row.ColumnText(0), Name: row.ColumnText(1), Version: row.ColumnText(2), Execution: row.ColumnInt64(3),
 		Status: parseStatus(row.ColumnText(4)), Output: row.ColumnText(5), CreatedAt: row.ColumnInt64(7),
-		UpdatedAt: row.ColumnInt64(8), Parent: row.ColumnText(9),
+		UpdatedAt: row.ColumnInt64(8), Parent: row.ColumnText(9), Blocked: blockedAt(row, 11),
 	}
 	var err error
 	i.Failure, err = history.DecodeFailure(row.ColumnText(6))
@@ -157,6 +157,9 @@ func (s *Store) Instances(ctx context.Context, q store.InstanceQuery) (store.Ins
 	}
 	if q.ExecutionStatus != nil {
 		w.text("i.status = ?", q.ExecutionStatus.String())
+	}
+	if q.Blocked != nil {
+		w.sql = append(w.sql, isBlocked(*q.Blocked))
 	}
 	w.int("i.created_at > ?", q.CreatedAfter)
 	w.int("i.created_at < ?", q.CreatedBefore)

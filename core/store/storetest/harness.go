@@ -35,7 +35,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"turns", turns}, {"continue", continues}, {"starts", starts}, {"queues", queues}, {"order", ordering}, {"activities", activities},
 		{"sessions", sessions}, {"leases", leases}, {"wake", wakes}, {"kv", kv}, {"deletion", deletion}, {"prune", prunes},
-		{"query", queries}, {"concurrency", concurrency},
+		{"revive", revives}, {"query", queries}, {"concurrency", concurrency},
 	} {
 		t.Run(subject.name, func(t *testing.T) {
 			for _, s := range subject.scenarios {
@@ -244,6 +244,7 @@ func (f *flow) activity(c *replay.Commit, job replay.Job) int64 {
 	}
 	job.Schedule = f.event(c, history.Event{
 		Kind: history.ActivityScheduled, Name: job.Name, Data: job.Input, Session: job.Session, Tag: job.Tag,
+		TimeoutMS: job.TimeoutMS, Attempt: job.Attempt, RetryOf: job.RetryOf,
 	})
 	c.Jobs = append(c.Jobs, job)
 	return job.Schedule
