@@ -164,6 +164,25 @@ const (
 	atOnceBase = -10 // atOnceBase-fd: the thread runs an event loop and is to be held for as good as nothing
 )
 
+// clientBound is how long a call may wait for a server; 0 = it asks none, or says itself how long it waits.
+func clientBound(code int, r *request) time.Duration {
+	if !isClientCall(code) {
+		return 0
+	}
+	p, err := provider(r)
+	if err != nil {
+		return 0
+	}
+	return p.bound
+}
+
+func bounded(ctx context.Context, bound time.Duration) (context.Context, context.CancelFunc) {
+	if bound == 0 {
+		return ctx, func() {}
+	}
+	return callBound(ctx, bound)
+}
+
 // answerCall runs an operation for a caller: on the caller's thread as far as that is not held for long, else on a
 // goroutine, which costs two hand-offs between threads.
 func answerCall(code int, r *request, fd int, out []byte) int64 {
@@ -176,8 +195,11 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 	if atOnce {
 		fd = atOnceBase - fd
 	}
+	bound := clientBound(code, r)
 	if fd == noDescriptor || isPrompt(code, r) {
-		r.ctx = context.Background()
+		ctx, cancel := bounded(context.Background(), bound)
+		defer cancel()
+		r.ctx = ctx
 		return deliver(perform(op, r), out)
 	}
 	if isWait(code) && !atOnce {
@@ -191,9 +213,11 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &call{done: make(chan struct{}), cancel: cancel, signal: -1}
-	r.ctx = ctx
 	go func() {
 		defer cancel()
+		within, end := bounded(ctx, bound)
+		defer end()
+		r.ctx = within
 		c.res = perform(op, r)
 		close(c.done)
 		c.mu.Lock()

@@ -74,7 +74,7 @@ func classify(err error) *callError {
 	switch {
 	case errors.As(err, &own):
 		return own
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &trouble):
 		return failed(classWaitTimeout, "Operation timed out")
 	case errors.Is(err, context.Canceled), errors.Is(err, store.ErrClosed):
 		return failed(classState, "the provider is closed")

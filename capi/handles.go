@@ -7,7 +7,8 @@ import (
 )
 
 // A handle is the number under which Python holds one of our values. Numbers are never used twice, so one that outlived
-// its value is refused and never reaches another. Only providers, clients and runtimes have handles.
+// its value is refused and never reaches another. Only providers, runtimes and
+// questions for a password have handles.
 
 // register gives v a handle. The first reference is taken at once: gopyh registers with none, and releasing a handle
 // without one is a panic.

@@ -7,6 +7,11 @@ var operations = [...]operation{
 	1: opOpenSQLite,
 	2: opCloseProvider,
 	3: opCheck,
+	4: opOpenPostgres,
+	5: opNewPasswordDesk,
+	6: opAwaitPasswordQuestion,
+	7: opAnswerPassword,
+	8: opClosePasswordDesk,
 
 	10: opStart,
 	11: opRaiseEvent,
@@ -51,14 +56,18 @@ var operations = [...]operation{
 // isWait reports whether an operation waits for what others do. Being cut short does not harm it.
 func isWait(code int) bool { return code >= 15 && code <= 17 }
 
-// isPrompt reports whether an operation never holds its thread for long. Reads do not wait for writers; a write to a
-// file may, as long as another process holds the file's lock.
+// isClientCall reports whether an operation is one question to the store, or one change in it.
+func isClientCall(code int) bool { return code >= 10 && code <= 39 && !isWait(code) }
+
+// isPrompt reports whether an operation never holds its thread for long. Reads of a file do not wait for writers; a write
+// to it may, as long as another process holds the file's lock. A server may be long in answering whatever it is asked.
 func isPrompt(code int, r *request) bool {
 	switch code {
-	case 0, 40, 41, 42, 46, 47, 48, 49, 52:
+	case 0, 5, 7, 8, 40, 41, 42, 46, 47, 48, 49, 52:
 		return true
 	case 14, 20, 23, 24, 27, 28, 29:
-		return true
+		p, err := provider(r)
+		return err != nil || p.bound == 0
 	case 10, 11, 12, 13:
 		p, err := provider(r)
 		return err != nil || p.memory

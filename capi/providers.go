@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/duroxide/duroxide/core/client"
 	"github.com/duroxide/duroxide/core/store"
@@ -14,6 +15,9 @@ type providerHandle struct {
 	store  store.Store
 	client *client.Client
 	memory bool
+	// bound is how long a client's call waits for a server; 0: the store is in this process.
+	bound     time.Duration
+	passwords *passwordDesk // nil: none
 
 	mu       sync.Mutex
 	runtimes int // that are started on it
@@ -89,7 +93,32 @@ func opCloseProvider(r *request) (any, string, error) {
 	}
 	release(r.handle)
 	p.client.Close()
-	return nil, "", p.store.Close()
+	if h.Force && p.bound > 0 {
+		return nil, "", p.closeAtExit()
+	}
+	return nil, "", p.closeStore()
+}
+
+func (p *providerHandle) closeStore() error {
+	if p.passwords != nil {
+		p.passwords.close() // connections that are being made do not hold up the end
+	}
+	return p.store.Close()
+}
+
+// exitPatience is how long the end of the process waits for a server's answers.
+const exitPatience = 2 * time.Second
+
+// closeAtExit closes the store, but does not let a server that is silent keep the process from ending.
+func (p *providerHandle) closeAtExit() error {
+	done := make(chan error, 1)
+	go func() { done <- p.closeStore() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(exitPatience):
+		return nil
+	}
 }
 
 // opOpenHandles counts the handles in use, for leak tests.

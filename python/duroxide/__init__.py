@@ -31,6 +31,7 @@ from duroxide._codec import (
     MAX_WORKER_TAGS,
 )
 from duroxide._context import OrchestrationContext
+from duroxide._entra import PostgresEntraOptions
 from duroxide._errors import (
     ActivityError,
     ActivityTimeout,
@@ -97,6 +98,7 @@ __all__ = [
     # The core
     "SqliteProvider",
     "PostgresProvider",
+    "PostgresEntraOptions",
     "Client",
     "Runtime",
     "RuntimeOptions",

@@ -8,11 +8,13 @@ from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
 from duroxide._codec import Milliseconds
+from duroxide._entra import PostgresEntraOptions, Tokens, connections, timeout
 from duroxide._errors import InvalidArgument, ProviderError, RuntimeStateError
 from duroxide._frames import Op
 from duroxide._library import at_exit, library, loaded
+from duroxide._passwords import PasswordThread
 
-__all__ = ["PostgresProvider", "SqliteProvider"]
+__all__ = ["PostgresEntraOptions", "PostgresProvider", "SqliteProvider"]
 
 
 class Provider:
@@ -131,7 +133,10 @@ class SqliteProvider(Provider):
 
 
 class PostgresProvider(Provider):
-    """Stores instances in PostgreSQL. This build has no support for it yet: every way to make one raises."""
+    """Stores instances in PostgreSQL 14 or later, for any number of processes on any number of machines.
+
+    Each schema is a store of its own. Tables are made, and brought up to date, when it is opened.
+    """
 
     @classmethod
     def connect(
@@ -145,21 +150,172 @@ class PostgresProvider(Provider):
     ) -> PostgresProvider:
         """Connect to a database.
 
+        Args:
+            url: ``postgresql://user:password@host:5432/database`` with the parameters of libpq (``sslmode``,
+                ``sslrootcert``, ``application_name``, several hosts, ``target_session_attrs``, ...), or a string
+                of ``key=value``. What it leaves out comes from the ``PG*`` variables.
+            schema: where the tables are; made when missing. Any name of at most 63 bytes; default ``public``.
+            max_connections: of the pool, 1 to 10,000; default ``pool_max_conns`` of the url, else 10. One more listens.
+            connect_timeout_ms: how long this call, and later each new connection, may take; default
+                ``connect_timeout`` of the url, else 10 s.
+            password: called for each new connection, on a thread of its own; for passwords that change.
+
         Raises:
-            ProviderError: always, in this build.
+            TypeError, ValueError: an argument of a wrong type, or out of its range.
+            ProviderError: the database cannot be reached or used; the text says why, and never holds the password.
         """
-        raise ProviderError(_NO_POSTGRES, operation="connect")
+        if password is not None and not callable(password):
+            raise TypeError(f"password must be a callable without arguments, got {type(password).__name__}")
+        head = {
+            "url": _postgres_url(url),
+            "schema": _schema("public" if schema is None else schema),
+            "max_connections": connections(max_connections) or 0,
+            "connect_timeout_ms": timeout(connect_timeout_ms, "connect_timeout_ms") or 0,
+        }
+        return cls._connect(head, password)
 
     @classmethod
-    def connect_with_schema(cls, url: str, schema: str) -> PostgresProvider:
-        """Connect to a database, with all tables in one schema.
+    def connect_with_schema(
+        cls,
+        url: str,
+        schema: str,
+        *,
+        max_connections: Optional[int] = None,
+        connect_timeout_ms: Optional[Milliseconds] = None,
+        password: Optional[Callable[[], str]] = None,
+    ) -> PostgresProvider:
+        """Connect to a database, with all tables in one schema. As connect(), which see."""
+        return cls.connect(
+            url,
+            schema=_schema(schema),
+            max_connections=max_connections,
+            connect_timeout_ms=connect_timeout_ms,
+            password=password,
+        )
+
+    @classmethod
+    def connect_with_entra(
+        cls, host: str, port: int, database: str, user: str, options: Optional[PostgresEntraOptions] = None
+    ) -> PostgresProvider:
+        """Connect to Azure Database for PostgreSQL with Microsoft Entra tokens, over TLS, schema ``public``.
+
+        Needs ``pip install 'duroxide[entra]'`` unless the options bring a credential. ``PGSSLMODE`` and
+        ``PGSSLROOTCERT`` say how far the server's certificate is checked; without them it need only be there.
+
+        Args:
+            host: name of the server, e.g. ``example.postgres.database.azure.com``.
+            port: 1 to 65535.
+            database: its name.
+            user: name of the role that belongs to the identity.
+            options: see PostgresEntraOptions.
 
         Raises:
-            ProviderError: always, in this build.
+            TypeError, ValueError: an argument of a wrong type, or out of its range.
+            ProviderError: as connect(); or azure-identity is missing.
         """
-        raise ProviderError(_NO_POSTGRES, operation="connect")
+        return cls.connect_with_schema_and_entra(host, port, database, user, "public", options)
+
+    @classmethod
+    def connect_with_schema_and_entra(
+        cls,
+        host: str,
+        port: int,
+        database: str,
+        user: str,
+        schema: str,
+        options: Optional[PostgresEntraOptions] = None,
+    ) -> PostgresProvider:
+        """As connect_with_entra(), with all tables in one schema, which is made when missing."""
+        if options is not None and not isinstance(options, PostgresEntraOptions):
+            raise TypeError(f"options must be PostgresEntraOptions(...), got {type(options).__name__}")
+        options = options or PostgresEntraOptions()
+        if isinstance(port, bool) or not isinstance(port, int):
+            raise TypeError(f"port must be an int, got {type(port).__name__}")
+        if not 1 <= port <= 65535:
+            raise InvalidArgument(f"Invalid input: port must be from 1 to 65535, got {port}")
+        parts = {"host": host, "dbname": database, "user": user}
+        quoted = " ".join(f"{k}={_quoted(v, k)}" for k, v in parts.items())
+        head = {
+            "url": f"{quoted} port={port} sslmode={_quoted(os.environ.get('PGSSLMODE') or 'require', 'PGSSLMODE')}",
+            "schema": _schema(schema),
+            "max_connections": options.max_connections or 0,
+            "connect_timeout_ms": options.acquire_timeout_ms or 0,
+            "acquire_timeout_ms": options.acquire_timeout_ms or 0,
+        }
+        return cls._connect(head, Tokens(options))
+
+    @classmethod
+    def _connect(cls, head: dict[str, Any], password: Optional[Callable[[], str]]) -> PostgresProvider:
+        opened: PostgresProvider
+        if password is None:
+            opened = cls._open(Op.OPEN_POSTGRES, head)
+            return opened
+        thread = PasswordThread(library(), password)
+        try:
+            opened = cls._open(Op.OPEN_POSTGRES, {**head, "passwords": thread.desk})
+        except BaseException:
+            thread.end()
+            raise
+        return opened
 
 
-_NO_POSTGRES = (
-    "Failed to connect to PostgreSQL: this build of duroxide has no PostgreSQL provider yet; use SqliteProvider"
-)
+def _postgres_url(url: object) -> str:
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, got {type(url).__name__}")
+    if not url.strip():
+        raise InvalidArgument(
+            "Invalid input: url must not be empty; 'postgresql://' takes everything from the PG* variables"
+        )
+    if "\0" in url:
+        raise InvalidArgument("Invalid input: url must not contain NUL")
+    _encodable(url, "url")
+    scheme, sign, rest = url.partition("://")
+    if sign and scheme not in ("postgres", "postgresql") and "=" not in scheme and "@" not in scheme:
+        raise ProviderError(
+            f"Failed to connect to PostgreSQL: the url begins with '{scheme}://'; it should look like "
+            "postgresql://user:password@host:5432/database",
+            operation="open",
+        )
+    if sign and scheme in ("postgres", "postgresql"):
+        path = rest.partition("?")[0]
+        authority = path.partition("/")[0]
+        if authority.count("@") > 1 or "@" in path[len(authority) :]:
+            # Read as it stands, a part of the password would be taken for a host or a database, and shown.
+            raise ProviderError(
+                "Failed to connect to PostgreSQL: the url cannot be read: user and password must be percent-encoded "
+                "('/' as %2F, '@' as %40, '?' as %3F, '#' as %23, '%' as %25), see urllib.parse.quote",
+                operation="open",
+            )
+    return url
+
+
+def _schema(schema: object) -> str:
+    if not isinstance(schema, str):
+        raise TypeError(f"schema must be a str, got {type(schema).__name__}")
+    if not schema:
+        raise InvalidArgument("Invalid input: schema must not be empty")
+    if "\0" in schema:
+        raise InvalidArgument("Invalid input: schema must not contain NUL")
+    size = len(_encodable(schema, "schema"))
+    if size > 63:
+        raise InvalidArgument(f"Invalid input: schema must have at most 63 bytes, it has {size}")
+    return schema
+
+
+def _encodable(text: str, what: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"Invalid input: {what} must be Unicode text without lone surrogates") from None
+
+
+def _quoted(value: object, what: str) -> str:
+    """A value of a connection string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, got {type(value).__name__}")
+    if not value:
+        raise InvalidArgument(f"Invalid input: {what} must not be empty")
+    if "\0" in value:
+        raise InvalidArgument(f"Invalid input: {what} must not contain NUL")
+    _encodable(value, what)
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -138,7 +138,7 @@ func explain(err error) string {
 			return e.Message + ": check user and password"
 		case e.Code == "28000" && strings.Contains(e.Message, "no encryption"):
 			return e.Message + ": the server demands TLS; add sslmode=require"
-		case e.Code == "28000":
+		case e.Code == "28000" && strings.Contains(e.Message, "pg_hba.conf"):
 			return e.Message + ": the server's pg_hba.conf does not let this user in from here"
 		case e.Code == "3D000":
 			return e.Message + ": create it first"
@@ -164,9 +164,12 @@ func explain(err error) string {
 	return text
 }
 
-var secrets = regexp.MustCompile(`(?i)(://[^:/@\s]*:)[^@\s]*@|(password\s*=\s*)('[^']*'|\S+)`)
+var quotedString = regexp.MustCompile("(?s) ?`.*`| after \".*\"")
 
-// redacted removes what looks like a password from the text of an error.
-func redacted(err error) error {
-	return errors.New(secrets.ReplaceAllString(err.Error(), "${1}${2}xxxxx@"))
+// unquoted takes the connection string out of the text of an error of its parser: where it is broken, nobody knows which
+// part of it is the password.
+func unquoted(err error) error {
+	return errors.New(secrets.ReplaceAllString(quotedString.ReplaceAllString(err.Error(), ""), "${1}${2}xxxxx@"))
 }
+
+var secrets = regexp.MustCompile(`(?i)(://[^:/@\s]*:)[^@\s]*@|(password\s*=\s*)('[^']*'|\S+)`)

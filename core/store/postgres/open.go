@@ -105,7 +105,7 @@ func open(ctx context.Context, url string, o Options) (s *Store, secret string, 
 		if errors.As(err, &parse) && errors.Unwrap(parse) == nil {
 			return nil, "", errors.New("the connection string cannot be read; it should look like postgresql://user:password@host:5432/database")
 		}
-		return nil, "", fmt.Errorf("the connection string cannot be read: %w", redacted(err))
+		return nil, "", fmt.Errorf("the connection string cannot be read: %w", unquoted(err))
 	}
 	secret = config.ConnConfig.Password
 	poolConfig(config, url, o)
