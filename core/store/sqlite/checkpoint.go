@@ -8,10 +8,12 @@ import (
 )
 
 const (
-	checkpointPages = 10_000          // of the log, from which a checkpoint is worth it even under load
-	restartPages    = 64 << 20 / 4096 // from which the log has to begin anew
+	// checkpointPages are copied back even under load. Then the log begins anew and overwrites what it has: that is
+	// cheaper than growing (see ahead).
+	checkpointPages = 4_000
+	restartPages    = 4_000
 	restartPatience = time.Second
-	lookEvery       = 200             // commits between looks at the log's length under load
+	lookEvery       = 50              // commits between looks at the log's length under load
 	idleAfter       = 2 * time.Second // without a commit: the log is copied back while nobody waits
 )
 

@@ -39,6 +39,7 @@ type file struct {
 
 	// Only for who leads.
 	writer       *sqlite.Conn
+	ahead        ahead
 	lastID       int64
 	foreignUntil time.Time
 	commitHook   func(*sqlite.Conn) error // tests: in place of COMMIT
@@ -281,6 +282,7 @@ func (f *file) dropWriter() {
 	if f.writer == nil || f.memory {
 		return
 	}
+	f.ahead.close()
 	_ = f.writer.Close() // its transaction is rolled back either way
 	f.writer = nil
 }
@@ -353,6 +355,7 @@ func (f *file) close() error {
 			errs = append(errs, c.Close())
 		}
 	}
+	f.ahead.close()
 	if f.writer != nil {
 		errs = append(errs, f.writer.Close())
 		f.writer = nil

@@ -256,6 +256,9 @@ func (f *file) commitTogether(group []*member) error {
 		f.rollback()
 		return nil
 	}
+	if !f.memory {
+		f.ahead.extend(f.path)
+	}
 	if err := f.endTransaction(); err != nil {
 		return f.settleUnknown(group, err)
 	}

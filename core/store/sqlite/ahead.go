@@ -1,0 +1,71 @@
+package sqlite
+
+import (
+	"os"
+)
+
+const (
+	aheadLeast = 256 << 10 // bytes of zeros written ahead at once
+	aheadMost  = 2 << 20
+	frameSize  = 24 + 4096 // a page in the log, with its header
+)
+
+// ahead keeps zeros in front of the end of the write-ahead log. A commit that overwrites blocks of the file costs half
+// as much as one that makes it longer, since the file system has nothing to record but the data: 115 us against 230 us
+// for five pages on ext4. To SQLite zeros are the end of the log: no frame has the salt of its header there.
+//
+// All is done by who leads and holds the database's write lock, so that nobody appends meanwhile. The file is open only
+// while the writer's connection is, and so belongs to that connection's log.
+type ahead struct {
+	log  *os.File
+	seen int64 // size at which there was nothing to do
+	full bool  // no room: the log grows as it can
+}
+
+// extend lengthens the log when frames have reached its end. Trouble is no trouble: then commits lengthen it.
+func (a *ahead) extend(path string) {
+	if a.full {
+		return
+	}
+	if a.log == nil {
+		log, err := os.OpenFile(path+"-wal", os.O_RDWR, 0) // made by SQLite, which sets its owner and mode
+		if err != nil {
+			return
+		}
+		a.log = log
+	}
+	info, err := a.log.Stat()
+	if err != nil {
+		return
+	}
+	size := info.Size()
+	if size == a.seen || size == 0 {
+		return
+	}
+	a.seen = size
+	if a.endsInZeros(size) {
+		return
+	}
+	more := min(max(size, aheadLeast), aheadMost)
+	if _, err := a.log.WriteAt(make([]byte, more), size); err != nil {
+		a.full = true
+		return
+	}
+	a.seen = size + more
+}
+
+// endsInZeros: another process, or this one before, has written ahead and the room is not used up. No frame is zeros
+// alone, since its header has the number of a page.
+func (a *ahead) endsInZeros(size int64) bool {
+	var end [frameSize]byte
+	n, err := a.log.ReadAt(end[:min(size, frameSize)], max(0, size-frameSize))
+	return err == nil && end == [frameSize]byte{} && n == frameSize
+}
+
+// close is called before the writer's connection closes: the last one out deletes the log.
+func (a *ahead) close() {
+	if a.log != nil {
+		_ = a.log.Close()
+	}
+	*a = ahead{}
+}
