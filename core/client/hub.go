@@ -27,6 +27,7 @@ type hub struct {
 type waiter struct {
 	instance string
 	changed  chan struct{}
+	ended    *store.Status // as the store told it; guarded by the hub's mutex
 	done     <-chan struct{}
 }
 
@@ -77,6 +78,13 @@ func (w *waiter) await(ctx context.Context, pause time.Duration) error {
 	}
 }
 
+// told gives the status with which the instance ended, if the store has told it since the wait began.
+func (h *hub) told(w *waiter) *store.Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return w.ended
+}
+
 func (w *waiter) signal() {
 	select {
 	case w.changed <- struct{}{}:
@@ -98,6 +106,11 @@ func (h *hub) Wake(news store.Wake) {
 			}
 		}
 		return
+	}
+	for _, status := range news.Ended {
+		for w := range h.waits[status.Instance] {
+			w.ended = status
+		}
 	}
 	for _, id := range news.Changed {
 		for w := range h.waits[id] {

@@ -11,7 +11,10 @@ import (
 // WaitEnd waits until the instance is Completed or Failed. An unknown id is waited for. It ends with ctx's error.
 func (c *Client) WaitEnd(ctx context.Context, instance string) (*store.Status, error) {
 	var ended *store.Status
-	err := c.wait(ctx, instance, func() (bool, error) {
+	err := c.wait(ctx, instance, func(w *waiter) (bool, error) {
+		if ended = c.hub.told(w); ended != nil {
+			return true, nil
+		}
 		s, err := c.store.Status(ctx, instance)
 		if err != nil || !isTerminal(s.Status) {
 			return false, err
@@ -26,7 +29,7 @@ func (c *Client) WaitEnd(ctx context.Context, instance string) (*store.Status, e
 // nothing newer. An unknown id is waited for.
 func (c *Client) WaitStatus(ctx context.Context, instance string, seen int64) (*store.Status, error) {
 	var newer *store.Status
-	err := c.wait(ctx, instance, func() (bool, error) {
+	err := c.wait(ctx, instance, func(*waiter) (bool, error) {
 		s, err := c.store.Status(ctx, instance)
 		if err != nil {
 			return false, err
@@ -43,7 +46,7 @@ func (c *Client) WaitStatus(ctx context.Context, instance string, seen int64) (*
 // WaitKV waits until the key has a value. An unknown id is waited for, and so is an instance that has ended.
 func (c *Client) WaitKV(ctx context.Context, instance, key string) (string, error) {
 	var value string
-	err := c.wait(ctx, instance, func() (bool, error) {
+	err := c.wait(ctx, instance, func(*waiter) (bool, error) {
 		v, err := c.store.KVValue(ctx, instance, key)
 		if err != nil || v == nil {
 			return false, err
@@ -58,7 +61,7 @@ func isTerminal(s replay.Status) bool { return s == replay.Completed || s == rep
 
 // wait looks until there is what is waited for: at once, and again after each change. Storage trouble that may pass is
 // waited out with a look at each further change, and once a retry time.
-func (c *Client) wait(ctx context.Context, instance string, look func() (bool, error)) error {
+func (c *Client) wait(ctx context.Context, instance string, look func(*waiter) (bool, error)) error {
 	w, err := c.hub.join(instance)
 	if err != nil {
 		return err
@@ -66,7 +69,7 @@ func (c *Client) wait(ctx context.Context, instance string, look func() (bool, e
 	defer c.hub.part(w)
 	pause := firstRetry
 	for {
-		done, err := look()
+		done, err := look(w)
 		switch {
 		case done:
 			return nil

@@ -24,7 +24,7 @@ func (r *Runtime) canTurnLocked() bool {
 	if r.phase != phaseRunning && r.phase != phaseDraining {
 		return false
 	}
-	return r.mayTurnLocked() || len(r.verifies) > 0
+	return r.mayTurnLocked() || r.mayVerifyLocked()
 }
 
 // mayTurnLocked: an instance is ready and may run now.

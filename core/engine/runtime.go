@@ -35,7 +35,8 @@ type Runtime struct {
 	live      lives
 	forgets   []ExecutionID
 	verifies  []verification
-	roles     int // lanes that hold the turn role and are not slow
+	verifyAt  int64 // see Runtime.now
+	roles     int   // lanes that hold the turn role and are not slow
 
 	claimed  map[int64]*job
 	jobs     fifo[*job] // claimed, waiting for a lane

@@ -137,6 +137,9 @@ func (r *Runtime) clockLocked(stamp int64) (at int64, slow bool) {
 		r.readyLocked(again.inst)
 	}
 	r.clock.retries = waiting
+	if len(r.verifies) > 0 && r.verifyAt > now {
+		sooner(r.verifyAt)
+	}
 	sooner(r.ageLocked(now))
 	sooner(r.overdueLocked(now, stamp))
 	r.spreadLocked()

@@ -46,7 +46,7 @@ func (r *Runtime) takeTurns(l *lane) {
 			continue
 		}
 		if !r.mayTurnLocked() {
-			if n := len(r.verifies); n > 0 && r.phase <= phaseDraining {
+			if r.mayVerifyLocked() {
 				v := r.verifies[0]
 				r.verifies = slices.Delete(r.verifies, 0, 1)
 				r.mu.Unlock()

@@ -3,6 +3,7 @@ package engine
 import (
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
@@ -24,6 +25,19 @@ func (r *Runtime) verifyLocked(instance string, e *liveExecution) {
 		return
 	}
 	r.verifies = append(r.verifies, verification{instance: instance, life: e.life, execution: e.exec})
+	r.verifyAt = r.now() + int64(verifyRest)
+	r.armClockLocked(r.verifyAt)
+}
+
+// verifyRest is how long nothing has to end before ended work is verified: whoever waited for the end is served first.
+const verifyRest = 3 * time.Millisecond
+
+// mayVerifyLocked: something waits for verification, and nothing else has happened for a while.
+func (r *Runtime) mayVerifyLocked() bool {
+	if len(r.verifies) == 0 || r.phase > phaseDraining {
+		return false
+	}
+	return r.verifyAt <= r.now() || r.phase == phaseDraining
 }
 
 // verify replays a history from event 1 and logs how the code differs from it. It changes no result: what ended has

@@ -132,6 +132,9 @@ type Wake struct {
 	LostJobs []JobRef
 	// Changed are instances whose status, custom status, output or KV changed, or that were deleted.
 	Changed []string
+	// Ended are the statuses of instances among Changed that ended for good, where the store had them at hand: who waits
+	// for the end need not read.
+	Ended []*Status
 	// Elsewhere: another process wrote; anything may have changed.
 	Elsewhere bool
 }

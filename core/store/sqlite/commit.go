@@ -425,7 +425,7 @@ func (c *committing) writeState(t *tx) error {
 // readUntaken fills the result once all members of the group have written: what they sent to this instance is in it.
 func (c *committing) readUntaken(t *tx) error {
 	if c.ended() {
-		return nil
+		return c.readEnd(t)
 	}
 	open, used := c.Commit.OpenQueues, c.Commit.UsedQueues
 	if c.Commit.Status == replay.ContinuedAsNew {
@@ -437,6 +437,22 @@ func (c *committing) readUntaken(t *tx) error {
 	}
 	c.result.Messages, c.result.NextDue = u.messages, u.nextDue
 	return t.markMail(u)
+}
+
+// readEnd takes the status along for those who wait for it. On the writer's connection it is in the cache.
+func (c *committing) readEnd(t *tx) error {
+	if len(t.file.listening()) == 0 {
+		return nil
+	}
+	status, err := readStatus(t.Conn, c.Instance)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // deleted by another member of the group
+	}
+	if err != nil {
+		return err
+	}
+	t.wake.Ended = append(t.wake.Ended, status)
+	return nil
 }
 
 // applied tells after a lost answer whether the turn is in the store: its token, or, if another turn has followed, its

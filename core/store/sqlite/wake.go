@@ -138,6 +138,7 @@ func (f *file) tell(group []*member) {
 		merged.Due = append(merged.Due, m.wake.Due...)
 		merged.LostJobs = append(merged.LostJobs, m.wake.LostJobs...)
 		merged.Changed = append(merged.Changed, m.wake.Changed...)
+		merged.Ended = append(merged.Ended, m.wake.Ended...)
 		merged.Jobs = merged.Jobs || m.wake.Jobs
 	}
 	if merged.Jobs || len(merged.Ready)+len(merged.Due)+len(merged.LostJobs)+len(merged.Changed) > 0 {
