@@ -202,7 +202,7 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 		r.ctx = ctx
 		return deliver(perform(op, r), out)
 	}
-	if isWait(code) && !atOnce {
+	if !atOnce && (isWait(code) || isWithdrawn(code, r)) {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), callPatience, errImpatient)
 		r.ctx = ctx
 		res := perform(op, r)

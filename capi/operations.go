@@ -59,6 +59,16 @@ func isWait(code int) bool { return code >= 15 && code <= 17 }
 // isClientCall reports whether an operation is one question to the store, or one change in it.
 func isClientCall(code int) bool { return code >= 10 && code <= 39 && !isWait(code) }
 
+// isWithdrawn reports whether an operation leaves no trace when its time ends: a write to a SQLite file, which its
+// thread makes itself as long as no other process holds the file's lock.
+func isWithdrawn(code int, r *request) bool {
+	if code < 10 || code > 13 {
+		return false
+	}
+	p, err := provider(r)
+	return err == nil && p.bound == 0
+}
+
 // isPrompt reports whether an operation never holds its thread for long. Reads of a file do not wait for writers; a write
 // to it may, as long as another process holds the file's lock. A server may be long in answering whatever it is asked.
 func isPrompt(code int, r *request) bool {

@@ -36,6 +36,7 @@ type member struct {
 	// alone runs outside of any transaction with the connection to itself. Then run and read are nil.
 	alone func(*sqlite.Conn) error
 
+	ctx   context.Context //nolint:containedctx // of who waits for it
 	err   error
 	wake  wakeup
 	turns chan bool // true: lead now; false: done
@@ -76,13 +77,14 @@ func (t *tx) nextID() (int64, error) {
 }
 
 // write queues members and waits until all are answered. Only a member that nobody has begun is withdrawn when ctx
-// ends: a deadline that reached the connection would interrupt the writes of others in the same transaction.
+// ends: a deadline that reached the connection would interrupt the writes of others in the same transaction. Who leads
+// waits for the lock of another process no longer than its own ctx lasts.
 func (f *file) write(ctx context.Context, members ...*member) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	for _, m := range members {
-		m.turns = make(chan bool, 1)
+		m.turns, m.ctx = make(chan bool, 1), ctx
 	}
 	f.queueMu.Lock()
 	if f.closing {
@@ -145,8 +147,13 @@ func (f *file) lead() {
 
 	if group[0].alone != nil {
 		group[0].err = trouble(group[0].operation, f.runAlone(group[0]))
-	} else {
-		f.commitGroup(group)
+	} else if err := f.commitGroup(group[0].ctx, group); err != nil {
+		// Nothing was done. The others have their own patience.
+		group[0].err = err
+		f.queueMu.Lock()
+		f.queue = append(slices.Clone(group[1:]), f.queue...)
+		f.queueMu.Unlock()
+		group = group[:1]
 	}
 
 	f.queueMu.Lock()
@@ -190,26 +197,33 @@ func (f *file) runAlone(m *member) error {
 	return m.alone(f.writer)
 }
 
+// errImpatient says that the caller's time ended before the lock was to be had.
+var errImpatient = errors.New("the lock could not be waited for")
+
 // errGone says that an error took the whole transaction down.
 var errGone = errors.New("transaction was rolled back")
 
 // commitGroup runs the members in one transaction and sets the error of each. Savepoints do not isolate every error:
 // a full disk or an interrupt in one member rolls back all of them. Then the members are redone one by one, each in a
-// transaction of its own.
-func (f *file) commitGroup(group []*member) {
-	err := f.commitTogether(group)
+// transaction of its own. It gives the error of ctx when that ended while another process held the lock.
+func (f *file) commitGroup(ctx context.Context, group []*member) error {
+	err := f.commitTogether(ctx, group)
 	if err == nil {
-		return
+		return nil
+	}
+	if errors.Is(err, errImpatient) {
+		return context.Cause(ctx)
 	}
 	if errors.Is(err, errGone) && len(group) > 1 {
 		for _, m := range group {
-			f.commitGroup([]*member{m})
+			_ = f.commitGroup(context.Background(), []*member{m}) // without an end there is no error
 		}
-		return
+		return nil
 	}
 	for _, m := range group {
 		m.fail(err)
 	}
+	return nil
 }
 
 func (m *member) fail(err error) {
@@ -219,11 +233,11 @@ func (m *member) fail(err error) {
 
 // commitTogether returns nil when each member has its answer. errGone: the transaction fell to an error of one member,
 // nothing is applied. Any other error is everybody's.
-func (f *file) commitTogether(group []*member) error {
+func (f *file) commitTogether(ctx context.Context, group []*member) error {
 	if err := f.ensureWriter(); err != nil {
 		return err
 	}
-	if err := f.begin(); err != nil {
+	if err := f.begin(ctx); err != nil {
 		return err
 	}
 	t := &tx{Conn: f.writer, file: f, now: f.now()}
@@ -302,7 +316,7 @@ func (f *file) runMember(t *tx, m *member, shared bool) error {
 
 // begin takes the write lock, trying every millisecond: SQLite's own handler waits longer each time and loses against
 // a busy process again and again.
-func (f *file) begin() error {
+func (f *file) begin(ctx context.Context) error {
 	if wait := f.courtesy(); wait > 0 {
 		f.pause(wait)
 	}
@@ -313,6 +327,9 @@ func (f *file) begin() error {
 			return err
 		}
 		f.foreignSeen(time.Now())
+		if ctx.Err() != nil {
+			return errImpatient
+		}
 		if time.Since(start) > busyPatience {
 			return fmt.Errorf("another program has held the lock of %s for %v: %w", f.path, busyPatience, err)
 		}
@@ -365,7 +382,7 @@ func (f *file) settleUnknown(group []*member, cause error) error {
 	if err := f.ensureWriter(); err != nil {
 		return unknown
 	}
-	if err := f.begin(); err != nil {
+	if err := f.begin(context.Background()); err != nil {
 		return unknown
 	}
 	applied, known := false, false

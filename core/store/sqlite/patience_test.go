@@ -1,0 +1,79 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// Who leads waits for the lock of another process as long as its own caller has time, and those who have more time are
+// not given up with it.
+func TestCallersWaitForALockAsLongAsTheyHaveTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	other, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := prepared(other, "BEGIN IMMEDIATE").exec(); err != nil {
+		t.Fatal(err)
+	}
+
+	enough := errors.New("enough")
+	hurried, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, enough)
+	defer cancel()
+	ends := make(chan error, 2)
+	go func() {
+		_, err := s.Start(hurried, store.Start{Instance: "hurried", Name: "flow"})
+		ends <- err
+	}()
+	queued := func() bool {
+		s.file.queueMu.Lock()
+		defer s.file.queueMu.Unlock()
+		return s.file.leading
+	}
+	for deadline := time.Now().Add(10 * time.Second); !queued(); {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody leads")
+		}
+	}
+	patient := make(chan error, 1)
+	go func() {
+		_, err := s.Start(t.Context(), store.Start{Instance: "patient", Name: "flow"})
+		patient <- err
+	}()
+	if err := <-ends; !errors.Is(err, enough) {
+		t.Fatalf("the hurried start ended with %v, want the cause of its context", err)
+	}
+	if err := prepared(other, "ROLLBACK").exec(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-patient; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Status(t.Context(), "hurried"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the hurried start left something: %v", err)
+	}
+	if _, err := s.Status(t.Context(), "patient"); err != nil {
+		t.Error(err)
+	}
+}
