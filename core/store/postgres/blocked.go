@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -49,7 +47,7 @@ func (b *blocked) told() *store.Blocked {
 func (s *Store) Block(ctx context.Context, b store.Block) error {
 	err := s.write(ctx, write{
 		operation: fmt.Sprintf("note that %q is blocked", b.Instance),
-		run: func(ctx context.Context, c *pgxpool.Conn) error {
+		run: func(ctx context.Context, c session) error {
 			tag, err := c.Exec(ctx, s.sql.in(noteBlocked), b.Instance, b.Life, uuid(b.Turn), storable(b.Reason), storable(b.At))
 			if err == nil && tag.RowsAffected() == 0 {
 				return store.ErrFenced

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
@@ -22,7 +21,7 @@ const callCommit = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_commit(
 	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54)`
 
 const callStep = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)`
+	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41)`
 
 // groupSize bounds a call: with more turns their rows stay locked longer than the round trips cost that are saved.
 const groupSize = 64
@@ -207,7 +206,7 @@ const (
 	rowSent     = 9
 )
 
-func (c *committing) run(ctx context.Context, conn *pgxpool.Conn) error {
+func (c *committing) run(ctx context.Context, conn session) error {
 	clear(c.results)
 	c.tidings = tidings{}
 	pending := make([]untaken, len(c.turns))
@@ -217,7 +216,7 @@ func (c *committing) run(ctx context.Context, conn *pgxpool.Conn) error {
 	if c.call.isStep() {
 		sql, args = callStep, c.call.stepArgs
 	}
-	err := each(ctx, conn, c.store.sql.in(sql), hot(conn, args()), func(rows pgx.Rows) error {
+	err := each(ctx, conn, c.store.sql.in(sql), args(), func(rows pgx.Rows) error {
 		var r answerRow
 		var token tokenScanner
 		if err := rows.Scan(&r.what, &r.member, &r.id, &token, &r.a, &r.b, &r.c, &r.d, &r.e, &r.f, &r.g,
@@ -230,6 +229,7 @@ func (c *committing) run(ctx context.Context, conn *pgxpool.Conn) error {
 		case rowApplied:
 			c.store.clock.heard(sent, value(r.a))
 			c.store.nodes.renewed(c.node, value(r.a), c.call.lease > 0 && value(r.b) > 0)
+			c.noteEnd(place, value(r.c))
 		case rowFenced:
 			c.results[place].Err = store.ErrFenced
 			unclaimed -= len(c.turns[place].Commit.Jobs)
@@ -283,6 +283,17 @@ func (c *committing) noteChanges() {
 		if turn.NodeGone && len(c.results[place].Messages) > 0 {
 			c.tidings.others |= newsReady
 		}
+	}
+}
+
+// noteEnd gives those who wait for the end of an instance what it returned, so that they need not ask. An instance with a
+// custom status has more to tell than is at hand here.
+func (c *committing) noteEnd(place int, customVersion int64) {
+	turn := c.turns[place]
+	if m := turn.Commit; m.Status == replay.Completed && customVersion == 0 {
+		c.tidings.Ended = append(c.tidings.Ended, &store.Status{
+			Instance: turn.Instance, Status: m.Status, Output: storable(m.Output), Execution: m.Execution,
+		})
 	}
 }
 

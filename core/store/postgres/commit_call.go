@@ -401,8 +401,10 @@ func keyHash(key string) string {
 	return history.Token(sum[:16]).String()
 }
 
-func (r *rest) empty() bool {
-	return len(r.Recorded) == 0 && len(r.Taken) == 0 && len(r.JobsDropped) == 0 && len(r.TimersDropped) == 0 && len(r.News) == 0 &&
+func (r *rest) empty() bool { return len(r.Recorded) == 0 && r.onlyRecorded() }
+
+func (r *rest) onlyRecorded() bool {
+	return len(r.Taken) == 0 && len(r.JobsDropped) == 0 && len(r.TimersDropped) == 0 && len(r.News) == 0 &&
 		len(r.Starts) == 0 && len(r.Sends) == 0 && len(r.KVCleared) == 0 && len(r.KV) == 0 && len(r.Status) == 0
 }
 
@@ -440,7 +442,7 @@ func (c *commitCall) args() []any {
 // isStep reports whether duroxide_step can make the commit.
 func (c *commitCall) isStep() bool {
 	t := &c.turn
-	return len(t.instance) == 1 && !c.mail && !c.inSessions && t.how[0] != howContinued && t.statusVersion[0] == nil && c.rest.empty() &&
+	return len(t.instance) == 1 && !c.mail && !c.inSessions && t.how[0] != howContinued && t.statusVersion[0] == nil && c.rest.onlyRecorded() &&
 		t.open[0] == "[]" && t.used[0] == "[]" && len(c.batch.member) <= 1 && len(c.work.schedule) <= stepJobs
 }
 
@@ -458,7 +460,7 @@ func (c *commitCall) stepArgs() []any {
 	return []any{
 		c.node, c.lease,
 		t.instance[0], t.life[0], t.expect[0], t.turn[0], t.execution[0], t.node[0], t.name[0], t.version[0], t.next[0], t.begins[0],
-		t.how[0] == howEnded, t.status[0], t.output[0], t.failure[0],
+		t.how[0] == howEnded, t.status[0], t.output[0], t.failure[0], list(c.rest.Recorded),
 		list(c.message.row), list(c.job.id), list(c.job.token), first, last, events,
 		list(w.schedule), list(w.name), list(w.input), list(w.tag), list(w.lane), list(w.timeout), list(w.attempt), list(w.retryOf),
 		list(w.claimRank),

@@ -2,9 +2,9 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/store"
 )
@@ -28,14 +28,34 @@ func (s *Store) Enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 	if len(messages) == 0 {
 		return nil, nil
 	}
-	n := len(messages)
-	instances, kind, ids := make([]string, n), make([]string, n), make([]*string, n)
-	names, data := make([]*string, n), make([]*string, n)
 	for i := range messages {
 		m := &messages[i].Message
 		if err := keepable(messages[i].Instance, m.Name, m.Data, m.ID); err != nil {
 			return nil, &store.Error{Operation: "enqueue", Err: err}
 		}
+	}
+	return s.enqueues.do(ctx, messages)
+}
+
+// enqueueAll does the work of several calls in one.
+func (s *Store) enqueueAll(ctx context.Context, calls [][]store.Enqueue) ([][]bool, error) {
+	stored, err := s.enqueue(ctx, slices.Concat(calls...))
+	if err != nil {
+		return nil, err
+	}
+	answers := make([][]bool, len(calls))
+	for i := range calls {
+		answers[i], stored = stored[:len(calls[i]):len(calls[i])], stored[len(calls[i]):]
+	}
+	return answers, nil
+}
+
+func (s *Store) enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, error) {
+	n := len(messages)
+	instances, kind, ids := make([]string, n), make([]string, n), make([]*string, n)
+	names, data := make([]*string, n), make([]*string, n)
+	for i := range messages {
+		m := &messages[i].Message
 		instances[i], kind[i], ids[i], names[i], data[i] = messages[i].Instance, m.Kind.String(), optional(m.ID), optional(m.Name), optional(m.Data)
 		if names[i] == nil {
 			names[i] = new(string) // the empty name is a name
@@ -45,11 +65,11 @@ func (s *Store) Enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 	var t tidings
 	err := s.write(ctx, write{
 		operation: "enqueue",
-		run: func(ctx context.Context, c *pgxpool.Conn) error {
+		run: func(ctx context.Context, c session) error {
 			t = tidings{}
 			clear(stored)
 			sent := s.clock.local()
-			return each(ctx, c, s.sql.in(callEnqueue), hot(c, []any{int64(earlyMailLimit), instances, kind, ids, names, data}), func(rows pgx.Rows) error {
+			return each(ctx, c, s.sql.in(callEnqueue), []any{int64(earlyMailLimit), instances, kind, ids, names, data}, func(rows pgx.Rows) error {
 				var ord int
 				var kept bool
 				var visible *int64

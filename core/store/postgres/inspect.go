@@ -36,7 +36,7 @@ func (s *Store) Inspect(ctx context.Context, instance string) (*store.Rows, erro
 	var rows *store.Rows
 	err := s.snapshot(ctx, fmt.Sprintf("inspect %q", instance), func(q querier) error {
 		l := loading{snapshot: &store.Snapshot{Instance: instance}}
-		err := each(ctx, q, s.sql.in(selectLoad), []any{instance, uuid(history.Token{})}, l.add)
+		err := each(ctx, q, s.sql.in(callLoad), []any{instance, uuid(history.Token{})}, l.add)
 		if err != nil {
 			return err
 		}

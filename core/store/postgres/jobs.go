@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
@@ -99,11 +98,11 @@ func (s *Store) ClaimJobs(ctx context.Context, c store.Claim) ([]store.Job, erro
 	}
 	err := s.write(ctx, write{
 		operation: "claim jobs",
-		run: func(ctx context.Context, conn *pgxpool.Conn) error {
+		run: func(ctx context.Context, conn session) error {
 			jobs = nil
-			return each(ctx, conn, s.sql.in(callClaim), hot(conn, []any{
+			return each(ctx, conn, s.sql.in(callClaim), []any{
 				int64(c.Limit), string(c.Node), uuid(token), f.names, f.tags, f.any, f.held, c.MayTake, c.Label,
-			}), collect)
+			}, collect)
 		},
 		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
 			jobs = nil
@@ -138,13 +137,13 @@ func (s *Store) SettleJobs(ctx context.Context, settlements []store.Settlement) 
 	}
 	settled := make([]bool, n)
 	var t tidings
-	err := s.write(ctx, write{operation: "settle jobs", run: func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.write(ctx, write{operation: "settle jobs", run: func(ctx context.Context, c session) error {
 		t = tidings{}
 		clear(settled)
 		sent := s.clock.local()
-		return each(ctx, c, s.sql.in(callSettle), hot(c, []any{
+		return each(ctx, c, s.sql.in(callSettle), []any{
 			ids, uuids(tokens), back, delay, counted, life, execution, kind, source, data, failure,
-		}), func(rows pgx.Rows) error {
+		}, func(rows pgx.Rows) error {
 			var ord int
 			var instance *string
 			var stored bool
@@ -217,7 +216,7 @@ func (s *Store) CountAttempt(ctx context.Context, w store.Suspect) (int, error) 
 		sql, args, gone = countJobAttempt, []any{w.Job.ID, pgtype.UUID{Bytes: w.Job.Token, Valid: true}}, store.ErrJobsLost
 	}
 	var attempts int
-	err := s.write(ctx, write{operation: "count attempt", run: func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.write(ctx, write{operation: "count attempt", run: func(ctx context.Context, c session) error {
 		return orElse(c.QueryRow(ctx, s.sql.in(sql), args...).Scan(&attempts), gone)
 	}})
 	return attempts, err

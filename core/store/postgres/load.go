@@ -10,35 +10,15 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-const snapshotColumns = `i.id, i.life, i.turn, i.execution, i.name, i.version, i.status, i.next_event, i.custom_status_version, c.text,
-	i.used_queues, i.parent_instance, i.parent_life, i.parent_execution, i.parent_schedule, i.node, i.suspect`
-
-const selectSnapshot = `SELECT ` + snapshotColumns + ` FROM {schema}.duroxide_instances i
-	LEFT JOIN {schema}.duroxide_custom_status c ON c.instance_id = i.id WHERE i.instance = $1`
-
-// What an instance has to say is read in one statement and so in one state; rows are told apart by what: 1 = the
-// instance, 2 = a batch of history (in data), 3 and 4 as duroxide_untaken gives them.
-//
-//nolint:dupword // NULLs
-const selectLoad = `WITH i AS MATERIALIZED (` + selectSnapshot + `)
-	SELECT 1 AS what, i.id, i.custom_status_version, i.next_event, i.execution, 0::bigint, i.life, i.name, i.version, i.status, i.text,
-		i.turn, i.used_queues::text, i.parent_instance, i.parent_life, i.parent_execution, i.parent_schedule, i.node, i.suspect, {schema}.duroxide_now()
-		FROM i
-	UNION ALL
-	SELECT 2, 0, 0, h.first_event, 0, 0, NULL, NULL, NULL, h.events, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-		FROM i JOIN {schema}.duroxide_history h ON h.instance_id = i.id AND h.execution = i.execution WHERE i.turn <> $2
-	UNION ALL
-	SELECT u.what, u.id, u.visible_at, u.inserted_at, u.execution, u.source, u.kind, u.message_id, u.name, u.data, u.failure,
-		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-		FROM i CROSS JOIN LATERAL {schema}.duroxide_untaken(i.id, i.used_queues, (SELECT {schema}.duroxide_now())) u
-	ORDER BY 1, 4`
+const callLoad = `SELECT what, id, n1, n2, n3, n4, t1, t2, t3, t4, t5, turn, used, parent, parent_life, parent_execution, parent_schedule,
+	node, suspect, at FROM {schema}.duroxide_load($1, $2)`
 
 const (
 	rowInstance = 1
 	rowBatch    = 2
 )
 
-// loading collects the rows of selectLoad.
+// loading collects the rows of callLoad.
 type loading struct {
 	snapshot *store.Snapshot
 	id       int64
@@ -86,7 +66,7 @@ func (s *Store) Load(ctx context.Context, instance string, have history.Token) (
 	err := s.read(ctx, fmt.Sprintf("load %q", instance), func(q querier) error {
 		l = loading{snapshot: &store.Snapshot{Instance: instance}}
 		sent := s.clock.local()
-		err := each(ctx, q, s.sql.in(selectLoad), []any{instance, uuid(have)}, l.add)
+		err := each(ctx, q, s.sql.in(callLoad), []any{instance, uuid(have)}, l.add)
 		if err == nil && l.id == 0 {
 			return store.ErrNotFound
 		}

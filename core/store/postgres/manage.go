@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/store"
 )
@@ -67,7 +66,7 @@ func (d *deletion) err(instance string) error {
 // Delete implements [store.Management].
 func (s *Store) Delete(ctx context.Context, instance string, force bool) (store.Deleted, error) {
 	var d deletion
-	err := s.write(ctx, write{operation: fmt.Sprintf("delete %q", instance), run: func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.write(ctx, write{operation: fmt.Sprintf("delete %q", instance), run: func(ctx context.Context, c session) error {
 		d = deletion{}
 		if err := each(ctx, c, s.sql.in(callDelete), []any{instance, force}, d.scan); err != nil {
 			return err
@@ -110,7 +109,7 @@ func (s *Store) DeleteBulk(ctx context.Context, f store.BulkFilter) (store.Delet
 	sql := "WITH chosen AS MATERIALIZED (" + chosen + ") SELECT " + deletedColumns +
 		" FROM chosen c CROSS JOIN LATERAL {schema}.duroxide_delete(c.instance, false) d"
 	var d deletion
-	err := s.write(ctx, write{operation: "delete instances", run: func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.write(ctx, write{operation: "delete instances", run: func(ctx context.Context, c session) error {
 		d = deletion{}
 		return each(ctx, c, s.sql.in(sql), args, d.scan)
 	}})
@@ -145,7 +144,7 @@ func (s *Store) prune(ctx context.Context, operation string, f store.BulkFilter,
 		keep = int64(*o.KeepLast) - 1
 	}
 	var pruned store.Pruned
-	err := s.write(ctx, write{operation: operation, run: func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.write(ctx, write{operation: operation, run: func(ctx context.Context, c session) error {
 		pruned = store.Pruned{}
 		ids := []int64{}
 		err := each(ctx, c, s.sql.in(chosen), args, func(rows pgx.Rows) error {

@@ -116,10 +116,13 @@ func (n *news) sendPending() {
 	_ = n.notify(background, string(payload))
 }
 
+// Nothing is lost that has to last: no flush of the disk is waited for.
+const notify = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
+
 func (n *news) notify(ctx context.Context, payload string) error {
 	ctx, cancel := context.WithTimeout(ctx, announceBound)
 	defer cancel()
-	_, err := n.store.pool.Exec(ctx, "SELECT pg_notify($1, $2)", n.channel, payload)
+	_, err := n.store.pool.Exec(ctx, notify, n.channel, payload)
 	return err
 }
 

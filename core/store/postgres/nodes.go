@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/store"
 )
@@ -88,7 +87,7 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 	var at int64
 	err := s.write(ctx, write{
 		operation: "join",
-		run: func(ctx context.Context, c *pgxpool.Conn) error {
+		run: func(ctx context.Context, c session) error {
 			sent := s.clock.local()
 			err := c.QueryRow(ctx, s.sql.in(insertNode), string(n.ID), n.Label, n.LeaseMS, optional(p.boot), optional(p.namespace),
 				optionalInt(p.pid), optional(p.started), list(n.Orchestrations), list(n.Activities), writerVersion).Scan(&l.Until, &at)
@@ -116,7 +115,7 @@ func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
 	node := string(l.Node.ID)
 	err := s.write(ctx, write{
 		operation: "renew lease",
-		run: func(ctx context.Context, c *pgxpool.Conn) error {
+		run: func(ctx context.Context, c session) error {
 			var extended *int64
 			var minWriter int
 			var at int64
@@ -165,7 +164,7 @@ func (s *Store) bury(ctx context.Context, node store.NodeID, how string) (gone b
 	var t tidings
 	err = s.write(ctx, write{
 		operation: fmt.Sprintf("bury node %q", node),
-		run: func(ctx context.Context, c *pgxpool.Conn) error {
+		run: func(ctx context.Context, c session) error {
 			var jobs bool
 			var ready []string
 			t = tidings{}
@@ -258,7 +257,7 @@ func (s *Store) ReleaseAffinity(ctx context.Context, node store.NodeID, instance
 	if len(instances) == 0 {
 		return nil
 	}
-	err := s.write(ctx, write{operation: "release affinity", run: func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.write(ctx, write{operation: "release affinity", run: func(ctx context.Context, c session) error {
 		_, err := c.Exec(ctx, s.sql.in(releaseAffinity), string(node), instances)
 		return err
 	}, applied: again})
@@ -274,7 +273,7 @@ func (s *Store) ReleaseSessions(ctx context.Context, node store.NodeID, sessions
 		return nil
 	}
 	var t tidings
-	err := s.write(ctx, write{operation: "release sessions", run: func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.write(ctx, write{operation: "release sessions", run: func(ctx context.Context, c session) error {
 		t = tidings{}
 		tag, err := c.Exec(ctx, s.sql.in(releaseSessions), string(node), sessions)
 		if err == nil && tag.RowsAffected() > 0 {

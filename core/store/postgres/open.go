@@ -114,6 +114,7 @@ func open(ctx context.Context, url string, o Options) (s *Store, secret string, 
 		place: net.JoinHostPort(config.ConnConfig.Host, strconv.Itoa(int(config.ConnConfig.Port))) + "/" + config.ConnConfig.Database,
 	}
 	s.nodes.init()
+	s.joinCalls()
 	ctx, cancel := context.WithTimeout(ctx, config.ConnConfig.ConnectTimeout)
 	defer cancel()
 	// The pool belongs to the store, not to this call.
@@ -184,28 +185,6 @@ func poolConfig(config *pgxpool.Config, url string, o Options) {
 	if o.configure != nil {
 		o.configure(config)
 	}
-}
-
-// direct is the key under which a connection is marked that leads to a server process of its own.
-const direct = "duroxide.direct"
-
-// markDirect notes whether there is no pooler in between: one would give a process id that is not the server's. Then
-// prepared statements are safe, which save the server parsing the hot ones each time.
-func markDirect(ctx context.Context, c *pgx.Conn) error {
-	var pid uint32
-	if err := c.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
-		return err
-	}
-	c.PgConn().CustomData()[direct] = pid == c.PgConn().PID()
-	return nil
-}
-
-// hot adds the mode of execution to the arguments of a statement that is sent all the time.
-func hot(c *pgxpool.Conn, args []any) []any {
-	if is, ok := c.Conn().PgConn().CustomData()[direct].(bool); ok && is {
-		return append([]any{pgx.QueryExecModeCacheStatement}, args...)
-	}
-	return args
 }
 
 // checkSchema refuses names that Postgres would cut off or that belong to it.

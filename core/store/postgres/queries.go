@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	selectStatus = `SELECT i.status, coalesce(i.output, ''), coalesce(i.failure, ''), c.text, i.custom_status_version, i.execution,
+	selectStatus = `SELECT i.instance, i.status, coalesce(i.output, ''), coalesce(i.failure, ''), c.text, i.custom_status_version, i.execution,
 		b.reason, b.at, b.since FROM {schema}.duroxide_instances i LEFT JOIN {schema}.duroxide_custom_status c ON c.instance_id = i.id` +
-		withBlocked + ` WHERE i.instance = $1`
+		withBlocked + ` WHERE i.instance = ANY ($1)`
 	idOf             = `(SELECT id FROM {schema}.duroxide_instances WHERE instance = $1)`
 	selectKV         = `SELECT value FROM {schema}.duroxide_kv WHERE instance_id = ` + idOf + ` AND key_hash = $2::uuid`
 	selectKVs        = `SELECT key, value FROM {schema}.duroxide_kv WHERE instance_id = ` + idOf
@@ -50,22 +50,50 @@ const (
 
 // Status implements [store.Queries].
 func (s *Store) Status(ctx context.Context, instance string) (*store.Status, error) {
-	var status *store.Status
-	err := s.read(ctx, fmt.Sprintf("read status of %q", instance), func(q querier) (err error) {
-		status, err = s.readStatus(ctx, q, instance)
-		return err
-	})
+	status, err := s.statuses.do(ctx, instance)
+	if err == nil && status == nil {
+		return nil, store.ErrNotFound
+	}
 	return status, err
 }
 
+// readStatuses gives nil for ids that are not known.
+func (s *Store) readStatuses(ctx context.Context, instances []string) ([]*store.Status, error) {
+	all := make([]*store.Status, len(instances))
+	err := s.read(ctx, fmt.Sprintf("read status of %q", instances[0]), func(q querier) error {
+		clear(all)
+		found := make(map[string]*store.Status, len(instances))
+		err := each(ctx, q, s.sql.in(selectStatus), []any{instances}, func(rows pgx.Rows) error {
+			status, err := scanStatus(rows)
+			if err == nil {
+				found[status.Instance] = status
+			}
+			return err
+		})
+		for i, instance := range instances {
+			if status := found[instance]; status != nil {
+				own := *status // two callers must not share one
+				all[i] = &own
+			}
+		}
+		return err
+	})
+	return all, err
+}
+
 func (s *Store) readStatus(ctx context.Context, q querier, instance string) (*store.Status, error) {
-	status := &store.Status{Instance: instance}
+	status, err := scanStatus(q.QueryRow(ctx, s.sql.in(selectStatus), []string{instance}))
+	return status, orElse(err, store.ErrNotFound)
+}
+
+func scanStatus(row pgx.Row) (*store.Status, error) {
+	status := new(store.Status)
 	var name, failure string
 	var b blocked
-	err := q.QueryRow(ctx, s.sql.in(selectStatus), instance).Scan(&name, &status.Output, &failure, &status.CustomStatus,
-		&status.CustomStatusVersion, &status.Execution, &b.reason, &b.at, &b.since)
+	err := row.Scan(&status.Instance, &name, &status.Output, &failure, &status.CustomStatus, &status.CustomStatusVersion, &status.Execution,
+		&b.reason, &b.at, &b.since)
 	if err != nil {
-		return nil, orElse(err, store.ErrNotFound)
+		return nil, err
 	}
 	status.Status, status.Blocked = parseStatus(name), b.told()
 	status.Failure, err = history.DecodeFailure(failure)

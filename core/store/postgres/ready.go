@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/store"
 )
@@ -131,7 +130,7 @@ const (
 )
 
 func (s *Store) hide(ctx context.Context, instances []int64) error {
-	return s.write(ctx, write{operation: "hide mail", run: func(ctx context.Context, c *pgxpool.Conn) error {
+	return s.write(ctx, write{operation: "hide mail", run: func(ctx context.Context, c session) error {
 		_, err := c.Exec(ctx, s.sql.in("SELECT {schema}.duroxide_hide($1)"), instances)
 		return err
 	}, applied: again})
@@ -147,7 +146,7 @@ func (s *Store) take(ctx context.Context, node store.NodeID, taken []candidate) 
 		ids[i], nodes[i] = taken[i].id, taken[i].node
 	}
 	mine := map[string]bool{}
-	err := s.write(ctx, write{operation: "take ready instances", run: func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.write(ctx, write{operation: "take ready instances", run: func(ctx context.Context, c session) error {
 		clear(mine)
 		return each(ctx, c, s.sql.in(takeInstances), []any{string(node), ids, nodes}, func(rows pgx.Rows) error {
 			var instance string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
@@ -34,7 +33,7 @@ func (s *Store) Revive(ctx context.Context, r store.Revival) error {
 	var t tidings
 	err := s.write(ctx, write{
 		operation: fmt.Sprintf("revive %q", r.Instance),
-		run: func(ctx context.Context, c *pgxpool.Conn) error {
+		run: func(ctx context.Context, c session) error {
 			t = tidings{}
 			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return s.revive(ctx, tx, &r, &t) })
 		},
@@ -56,6 +55,10 @@ func (s *Store) Revive(ctx context.Context, r store.Revival) error {
 }
 
 func (s *Store) revive(ctx context.Context, tx pgx.Tx, r *store.Revival, t *tidings) error {
+	// A process that is stopped in here must not keep the instance locked.
+	if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = '5s'"); err != nil {
+		return err
+	}
 	var id, now int64
 	err := tx.QueryRow(ctx, s.sql.in(reopen), uuid(r.New), r.Keep+1, jsonList(r.OpenQueues), jsonList(r.UsedQueues), r.Instance, r.Life,
 		uuid(r.Expect), r.Execution).Scan(&id, &now)

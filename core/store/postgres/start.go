@@ -5,18 +5,39 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
 	"github.com/duroxide/duroxide/core/store"
 )
 
-const callStart = `SELECT started, at, message, removed, lost_id, lost_token FROM {schema}.duroxide_start($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+const (
+	callBegin = `SELECT n.at, b.life, b.message FROM (SELECT {schema}.duroxide_now() AS at) n LEFT JOIN LATERAL
+		{schema}.duroxide_begin(n.at, $1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL, NULL) b ON true`
+	callStart  = `SELECT started, at, message, removed, lost_id, lost_token FROM {schema}.duroxide_start($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	livesFound = `SELECT i.life FROM {schema}.duroxide_instances i WHERE i.instance = ANY ($1) AND i.life = ANY ($2)`
+)
 
 // newLife draws the name of an instance's life.
 func newLife() string { return history.NewToken().String() }
+
+// newcomer is an instance on its way into the store.
+type newcomer struct {
+	*store.Start
+	life string
+	turn history.Token
+	node store.NodeID // that adopts it
+}
+
+// beginning is what came of it.
+type beginning struct {
+	started bool
+	at      int64
+	message int64   // row of the start message; 0: not known
+	tidings tidings // of what was deleted in its favour
+}
 
 // Start implements [store.Store].
 func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, error) {
@@ -27,73 +48,137 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 	if len(st.Instance) > replay.MaxNamedIDBytes {
 		return store.StartResult{}, &store.Error{Operation: operation, Err: errIDTooLong}
 	}
-	life, turn := newLife(), history.NewToken()
+	n := newcomer{Start: &st, life: newLife(), turn: history.NewToken()}
 	var adopter *listener
-	var node store.NodeID
 	if st.DelayMS <= 0 {
-		adopter, node = s.news.listeners.adopt(st.Name, st.Version)
+		adopter, n.node = s.news.listeners.adopt(st.Name, st.Version)
 	}
-	var started bool
-	var at int64
-	var row *int64
-	var t tidings
+	var b beginning
+	var err error
+	if st.IfExists == store.ExistsRestartIfEnded {
+		b, err = s.restart(ctx, operation, &n)
+	} else {
+		b, err = s.starts.do(ctx, n)
+	}
+	if err != nil {
+		return store.StartResult{}, err
+	}
+	if !b.started {
+		if st.IfExists == store.ExistsError {
+			return store.StartResult{}, store.ErrExists
+		}
+		return store.StartResult{}, nil
+	}
+	t := &b.tidings
+	t.Changed = append(t.Changed, st.Instance)
+	switch {
+	case adopter != nil && b.message != 0:
+		adopter.call(func(to store.Listener) {
+			to.Wake(store.Wake{Started: &store.Snapshot{
+				Instance: st.Instance, Life: n.life, Turn: n.turn, Execution: 1, Name: st.Name, Version: st.Version, NextEventID: 1, Node: n.node,
+				Messages: []history.Message{{
+					Kind: history.MsgStart, Row: b.message, Life: n.life, Execution: 1, Data: st.Input, VisibleAt: b.at, InsertedAt: b.at,
+				}},
+			}})
+		})
+	default:
+		t.delivered(st.Instance, b.at+max(st.DelayMS, 0), b.at)
+	}
+	s.tell(t)
+	return store.StartResult{Started: true}, nil
+}
+
+// begin starts instances whose ids are not in use, all in one transaction.
+func (s *Store) begin(ctx context.Context, all []newcomer) ([]beginning, error) {
+	operation := fmt.Sprintf("start %q", all[0].Instance)
+	if len(all) > 1 {
+		operation = fmt.Sprintf("start %d instances", len(all))
+	}
+	n := len(all)
+	node, instance, life := make([]string, n), make([]string, n), make([]string, n)
+	turn, delay := make([]pgtype.UUID, n), make([]int64, n)
+	name, version, input := make([]string, n), make([]string, n), make([]string, n)
+	byLife := make(map[string]int, n)
+	for i := range all {
+		x := &all[i]
+		node[i], instance[i], life[i], turn[i] = string(x.node), x.Instance, x.life, uuid(x.turn)
+		name[i], version[i], input[i], delay[i] = x.Name, x.Version, x.Input, max(x.DelayMS, 0)
+		byLife[x.life] = i
+	}
+	results := make([]beginning, n)
 	err := s.write(ctx, write{
 		operation: operation,
-		run: func(ctx context.Context, c *pgxpool.Conn) error {
+		run: func(ctx context.Context, c session) error {
+			clear(results)
+			sent := s.clock.local()
+			return each(ctx, c, s.sql.in(callBegin), []any{node, instance, life, turn, name, version, input, delay}, func(rows pgx.Rows) error {
+				var at int64
+				var begun *string
+				var message *int64
+				if err := rows.Scan(&at, &begun, &message); err != nil {
+					return err
+				}
+				s.clock.heard(sent, at)
+				if begun != nil {
+					results[byLife[*begun]] = beginning{started: true, at: at, message: value(message)}
+				}
+				return nil
+			})
+		},
+		// Of a group that was applied those are found whose ids were free. When none is, nothing was done, or there was
+		// nothing to do: that may be done again.
+		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
+			clear(results)
+			err = each(ctx, q, s.sql.in(livesFound), []any{instance, life}, func(rows pgx.Rows) error {
+				var begun string
+				err := rows.Scan(&begun)
+				results[byLife[begun]] = beginning{started: true, at: s.Now()}
+				applied = true
+				return err
+			})
+			return applied, true, err
+		},
+	})
+	return results, err
+}
+
+// restart starts an instance and deletes one of its id before that has ended.
+func (s *Store) restart(ctx context.Context, operation string, n *newcomer) (b beginning, err error) {
+	err = s.write(ctx, write{
+		operation: operation,
+		run: func(ctx context.Context, c session) error {
 			var removed []string
 			var lostID []int64
 			var lostToken []pgtype.UUID
+			var row *int64
+			b = beginning{}
 			sent := s.clock.local()
-			err := c.QueryRow(ctx, s.sql.in(callStart), hot(c, []any{
-				st.Instance, life, uuid(turn), st.Name, st.Version, st.Input, max(st.DelayMS, 0), string(node),
-				st.IfExists == store.ExistsRestartIfEnded,
-			})...).Scan(&started, &at, &row, &removed, &lostID, &lostToken)
+			err := c.QueryRow(ctx, s.sql.in(callStart), n.Instance, n.life, uuid(n.turn), n.Name, n.Version, n.Input, max(n.DelayMS, 0),
+				string(n.node), true).Scan(&b.started, &b.at, &row, &removed, &lostID, &lostToken)
 			if err != nil {
 				if sqlState(err) == codeRunning {
 					return fmt.Errorf("%w: %w", store.ErrStillRunning, err)
 				}
 				return err
 			}
-			s.clock.heard(sent, at)
-			t = tidings{}
-			t.changed(removed...)
+			s.clock.heard(sent, b.at)
+			b.message = value(row)
+			b.tidings.changed(removed...)
 			for i := range lostID {
-				t.lost(store.JobRef{ID: lostID[i], Token: lostToken[i].Bytes})
+				b.tidings.lost(store.JobRef{ID: lostID[i], Token: lostToken[i].Bytes})
 			}
 			return nil
 		},
 		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
-			started, err = exists(ctx, q, s.sql.in(`SELECT EXISTS (SELECT FROM {schema}.duroxide_instances WHERE instance = $1 AND life = $2)`),
-				st.Instance, life)
-			at, row, t = s.Now(), nil, tidings{}
-			return started, true, err
+			b = beginning{at: s.Now()}
+			err = each(ctx, q, s.sql.in(livesFound), []any{[]string{n.Instance}, []string{n.life}}, func(pgx.Rows) error {
+				b.started = true
+				return nil
+			})
+			return b.started, true, err
 		},
 	})
-	if err != nil {
-		return store.StartResult{}, err
-	}
-	if !started {
-		if st.IfExists == store.ExistsError {
-			return store.StartResult{}, store.ErrExists
-		}
-		return store.StartResult{}, nil
-	}
-	t.Changed = append(t.Changed, st.Instance)
-	switch {
-	case adopter != nil && row != nil:
-		adopter.call(func(to store.Listener) {
-			to.Wake(store.Wake{Started: &store.Snapshot{
-				Instance: st.Instance, Life: life, Turn: turn, Execution: 1, Name: st.Name, Version: st.Version, NextEventID: 1, Node: node,
-				Messages: []history.Message{{
-					Kind: history.MsgStart, Row: *row, Life: life, Execution: 1, Data: st.Input, VisibleAt: at, InsertedAt: at,
-				}},
-			}})
-		})
-	default:
-		t.delivered(st.Instance, at+max(st.DelayMS, 0), at)
-	}
-	s.tell(&t)
-	return store.StartResult{Started: true}, nil
+	return b, err
 }
 
 var errIDTooLong = fmt.Errorf("the id is longer than %d bytes", replay.MaxNamedIDBytes)

@@ -19,6 +19,16 @@ type Store struct {
 	nodes  joined
 	news   *news
 	closed atomic.Bool
+
+	starts   *together[newcomer, beginning]
+	enqueues *together[[]store.Enqueue, []bool]
+	statuses *together[string, *store.Status]
+}
+
+func (s *Store) joinCalls() {
+	s.starts = &together[newcomer, beginning]{operation: "start", isWrite: true, run: s.begin}
+	s.enqueues = &together[[]store.Enqueue, []bool]{operation: "enqueue", isWrite: true, run: s.enqueueAll}
+	s.statuses = &together[string, *store.Status]{operation: "read status", run: s.readStatuses}
 }
 
 var (

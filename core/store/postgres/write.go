@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/store"
 )
@@ -25,7 +24,7 @@ const (
 type write struct {
 	operation string
 	// run calls the function and reads all of its answer. It may run several times.
-	run func(ctx context.Context, c *pgxpool.Conn) error
+	run func(ctx context.Context, c session) error
 	// applied looks up, when the answer was lost, whether the write is in the store, and then makes up the answer.
 	// known is false when that cannot be told any more. Nil: cannot be told.
 	applied func(ctx context.Context, q querier) (applied, known bool, err error)
@@ -54,7 +53,7 @@ func (s *Store) writeOnce(ctx context.Context, w write) error {
 	}
 	backend := conn.Conn().PgConn().PID()
 	running, cancel := outlive(ctx)
-	err = w.run(running, conn)
+	err = w.run(running, newSession(conn))
 	cancel()
 	if sqlState(err) == readOnlyState {
 		// The primary has become a standby. The next connection looks for the new one.
@@ -158,7 +157,7 @@ func (s *Store) lookOnce(ctx context.Context, w write, backend uint32) (applied,
 	if !ended {
 		return false, false, errStillAtWork
 	}
-	return w.applied(ctx, conn)
+	return w.applied(ctx, newSession(conn))
 }
 
 // read runs a query for its rows. It may run several times.
@@ -167,7 +166,7 @@ func (s *Store) read(ctx context.Context, operation string, fn func(querier) err
 		return store.ErrClosed
 	}
 	for try := 1; ; try++ {
-		err := fn(s.pool)
+		err := s.readOnce(ctx, fn)
 		if err == nil || isAnswer(err) {
 			return err
 		}
@@ -181,6 +180,15 @@ func (s *Store) read(ctx context.Context, operation string, fn func(querier) err
 			return trouble(operation, err)
 		}
 	}
+}
+
+func (s *Store) readOnce(ctx context.Context, fn func(querier) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return fn(newSession(conn))
 }
 
 // each gives every row to scan.

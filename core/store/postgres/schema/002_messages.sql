@@ -19,6 +19,45 @@ LANGUAGE sql STABLE AS $duroxide$
             WHERE m.instance_id = p_instance AND m.kind = 'mail' AND m.name = q.name ORDER BY m.id LIMIT 256) b
 $duroxide$;
 
+-- What a turn needs to know of an instance, all of one state (a stable function reads with one snapshot). Rows are told
+-- apart by what: 1 = the instance, 2 = a batch of history, oldest first, unless its turn is p_have (n2 first event, t4
+-- events), 3 and 4 as duroxide_untaken gives them.
+CREATE FUNCTION {{.schema}}.duroxide_load(p_instance text, p_have uuid)
+RETURNS TABLE (what integer, id bigint, n1 bigint, n2 bigint, n3 bigint, n4 bigint, t1 text, t2 text, t3 text, t4 text, t5 text,
+    turn uuid, used text, parent text, parent_life text, parent_execution bigint, parent_schedule bigint, node text, suspect boolean,
+    at bigint)
+LANGUAGE plpgsql STABLE SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+    SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+#variable_conflict use_column
+DECLARE
+    v_now  bigint := {{.schema}}.duroxide_now();
+    v_used jsonb;
+    i      record;
+BEGIN
+    SELECT x.*, c.text AS custom INTO i
+    FROM {{.schema}}.duroxide_instances x LEFT JOIN {{.schema}}.duroxide_custom_status c ON c.instance_id = x.id
+    WHERE x.instance = p_instance;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    what := 1; id := i.id; n1 := i.custom_status_version; n2 := i.next_event; n3 := i.execution; n4 := 0;
+    t1 := i.life; t2 := i.name; t3 := i.version; t4 := i.status; t5 := i.custom; turn := i.turn; used := i.used_queues::text;
+    parent := i.parent_instance; parent_life := i.parent_life; parent_execution := i.parent_execution;
+    parent_schedule := i.parent_schedule; node := i.node; suspect := i.suspect; at := v_now;
+    RETURN NEXT;
+    IF i.turn <> p_have THEN
+        RETURN QUERY SELECT 2, 0::bigint, 0::bigint, h.first_event, 0::bigint, 0::bigint, NULL, NULL, NULL, h.events, NULL, NULL::uuid,
+            NULL, NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::boolean, NULL::bigint
+            FROM {{.schema}}.duroxide_history h WHERE h.instance_id = i.id AND h.execution = i.execution ORDER BY h.first_event;
+    END IF;
+    v_used := i.used_queues;
+    RETURN QUERY SELECT u.what, u.id, u.visible_at, u.inserted_at, u.execution, u.source, u.kind, u.message_id, u.name, u.data,
+        u.failure, NULL::uuid, NULL, NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::boolean, NULL::bigint
+        FROM {{.schema}}.duroxide_untaken(i.id, v_used, v_now) u;
+END
+$duroxide$;
+
 -- Stores messages for instances that are there to take them; a message with a life or an execution is meant for that one
 -- only. Nobody can delete the instance while its message is inserted. Messages for an instance whose start is delayed
 -- wait for it, but a cancel brings the start forward: the execution has to begin before it can end.
@@ -97,37 +136,60 @@ END
 $duroxide$;
 
 -- Inserts instances with their start messages, and the mail that came before them. Gives the lives that began; an id in
--- use begins none. Mail is kept for seven days. Rows are inserted in the order of their ids, so that two who start the same ones do not deadlock.
-CREATE FUNCTION {{.schema}}.duroxide_begin(p_now bigint, p_node text, b_instance text[], b_life text[], b_turn uuid[], b_name text[],
-    b_version text[], b_input text[], b_due bigint[], b_parent text[], b_parent_life text[], b_parent_execution bigint[],
+-- use begins none. Mail is kept for seven days. Rows are inserted in the order of their ids, so that two who start the same
+-- ones do not deadlock. A single one is what clients start most, and takes statements for single rows.
+CREATE FUNCTION {{.schema}}.duroxide_begin(p_now bigint, b_node text[], b_instance text[], b_life text[], b_turn uuid[], b_name text[],
+    b_version text[], b_input text[], b_delay bigint[], b_parent text[], b_parent_life text[], b_parent_execution bigint[],
     b_parent_schedule bigint[])
-RETURNS text[] LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+RETURNS TABLE (life text, message bigint)
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
-    v_lives     text[];
-    v_instances text[];
+    v_id        bigint;
+    v_instance  text;
+    v_instances text[] := '{}';
 BEGIN
-    WITH b AS MATERIALIZED (
-        SELECT * FROM unnest(b_instance, b_life, b_turn, b_name, b_version, b_input, b_due, b_parent, b_parent_life, b_parent_execution,
-            b_parent_schedule) b(instance, life, turn, name, version, input, due, parent, parent_life, parent_execution, parent_schedule)),
-    born AS (
-        INSERT INTO {{.schema}}.duroxide_instances (instance, life, turn, execution, name, version, status, next_event, parent_instance,
-            parent_life, parent_execution, parent_schedule, node, created_at, updated_at, started_at)
-        SELECT b.instance, b.life, b.turn, 1, b.name, b.version, 'Running', 1, b.parent, b.parent_life, b.parent_execution,
-            b.parent_schedule, p_node, p_now, p_now, p_now
-        FROM b ORDER BY b.instance COLLATE "C"
-        ON CONFLICT (instance) DO NOTHING RETURNING id, instance, life),
-    started AS (
+    IF cardinality(b_instance) = 1 THEN
+        INSERT INTO {{.schema}}.duroxide_instances AS i (instance, life, turn, execution, name, version, status, next_event,
+            parent_instance, parent_life, parent_execution, parent_schedule, node, created_at, updated_at, started_at)
+        VALUES (b_instance[1], b_life[1], b_turn[1], 1, b_name[1], b_version[1], 'Running', 1, b_parent[1], b_parent_life[1],
+            b_parent_execution[1], b_parent_schedule[1], b_node[1], p_now, p_now, p_now)
+        ON CONFLICT (instance) DO NOTHING RETURNING i.id INTO v_id;
+        IF v_id IS NULL THEN
+            RETURN;
+        END IF;
+        life := b_life[1]; message := nextval('{{.literal}}.duroxide_ids');
         INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, data)
-        SELECT nextval('{{.literal}}.duroxide_ids'), born.id, 'start', b.due, p_now, 1, b.input
-        FROM born JOIN b ON b.life = born.life)
-    SELECT array_agg(born.life), array_agg(born.instance) INTO v_lives, v_instances FROM born;
-    IF v_lives IS NULL THEN
-        RETURN '{}';
+        VALUES (message, v_id, 'start', p_now + b_delay[1], p_now, 1, b_input[1]);
+        RETURN NEXT;
+        v_instances := b_instance;
+        PERFORM pg_advisory_xact_lock(hashtextextended(b_instance[1], 0));
+    ELSE
+        FOR life, message, v_instance IN
+            WITH b AS MATERIALIZED (
+                SELECT * FROM unnest(b_node, b_instance, b_life, b_turn, b_name, b_version, b_input, b_delay, b_parent, b_parent_life,
+                    b_parent_execution, b_parent_schedule) b(node, instance, life, turn, name, version, input, delay, parent, parent_life,
+                    parent_execution, parent_schedule)),
+            born AS (
+                INSERT INTO {{.schema}}.duroxide_instances (instance, life, turn, execution, name, version, status, next_event,
+                    parent_instance, parent_life, parent_execution, parent_schedule, node, created_at, updated_at, started_at)
+                SELECT b.instance, b.life, b.turn, 1, b.name, b.version, 'Running', 1, b.parent, b.parent_life, b.parent_execution,
+                    b.parent_schedule, b.node, p_now, p_now, p_now
+                FROM b ORDER BY b.instance COLLATE "C"
+                ON CONFLICT (instance) DO NOTHING RETURNING id, instance, life),
+            started AS (
+                INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, data)
+                SELECT nextval('{{.literal}}.duroxide_ids'), born.id, 'start', p_now + b.delay, p_now, 1, b.input
+                FROM born JOIN b ON b.life = born.life RETURNING id, instance_id)
+            SELECT born.life, started.id, born.instance FROM born JOIN started ON started.instance_id = born.id
+        LOOP
+            v_instances := v_instances || v_instance;
+            RETURN NEXT;
+        END LOOP;
+        PERFORM pg_advisory_xact_lock(l.key) FROM (
+            SELECT DISTINCT hashtextextended(i, 0) AS key FROM unnest(v_instances) i ORDER BY 1) l;
     END IF;
-    PERFORM pg_advisory_xact_lock(l.key) FROM (
-        SELECT DISTINCT hashtextextended(i, 0) AS key FROM unnest(v_instances) i ORDER BY 1) l;
     IF EXISTS (SELECT FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = ANY (v_instances)) THEN
         WITH mail AS (
             DELETE FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = ANY (v_instances) RETURNING *)
@@ -135,7 +197,6 @@ BEGIN
         SELECT m.id, i.id, 'mail', p_now, m.inserted_at, nullif(m.message_id, ''), m.queue, m.data
         FROM mail m JOIN {{.schema}}.duroxide_instances i ON i.instance = m.instance WHERE m.inserted_at >= p_now - 604800000;
     END IF;
-    RETURN v_lives;
 END
 $duroxide$;
 

@@ -15,7 +15,7 @@
 --   status: [{m, text}]                              null = reset
 --
 -- The answer, a row for each thing (what):
---   1 applied            member, a = store's time, b = 1 when the node's lease was renewed
+--   1 applied            member, a = store's time, b = 1 when the node's lease was renewed, c = version of the custom status
 --   2 fenced             member
 --   3 untaken message    member, id, a visible, b inserted, c execution, d source, t1 kind, t2 message id, t3 name, t4 data, t5 failure
 --   4 next due           member, a
@@ -43,6 +43,7 @@ LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enab
 DECLARE
     v_now     bigint;
     v_ids     bigint[];
+    v_custom  bigint[]; -- versions of the custom statuses
     v_applied integer;
     v_count   bigint;
     v_left    bigint[];
@@ -77,8 +78,8 @@ BEGIN
             AS t(instance, life, expect, turn, execution, node, name, version, current, next, status, output, failure, open, used,
                 status_version, begins, how, ord)
         WHERE i.instance = t.instance AND i.life = t.life AND i.turn = t.expect AND i.execution = t.execution
-        RETURNING t.ord, i.id)
-    SELECT array_agg(u.id ORDER BY n.ord), count(u.id) INTO v_ids, v_applied
+        RETURNING t.ord, i.id, i.custom_status_version AS custom)
+    SELECT array_agg(u.id ORDER BY n.ord), count(u.id), array_agg(u.custom ORDER BY n.ord) INTO v_ids, v_applied, v_custom
     FROM generate_series(1, cardinality(t_instance)) n(ord) LEFT JOIN u ON u.ord = n.ord;
 
     IF v_applied < cardinality(t_instance) THEN
@@ -211,13 +212,17 @@ BEGIN
         END IF;
         IF p_rest -> 'starts' IS NOT NULL THEN
             -- A child whose id is in use is answered at once; a detached start then does nothing.
-            SELECT {{.schema}}.duroxide_begin(v_now, p_node, array_agg(x.instance), array_agg(x.life), array_agg(x.turn), array_agg(x.name),
-                array_agg(x.version), array_agg(x.input), array_agg(v_now),
-                array_agg(CASE WHEN x.schedule > 0 THEN t_instance[x.m] END), array_agg(CASE WHEN x.schedule > 0 THEN t_life[x.m] END),
-                array_agg(CASE WHEN x.schedule > 0 THEN t_execution[x.m] END), array_agg(CASE WHEN x.schedule > 0 THEN x.schedule END))
-            INTO v_lives
-            FROM json_to_recordset(p_rest -> 'starts') x(m integer, instance text, life text, turn uuid, name text, version text, input text,
-                schedule bigint) WHERE v_ids[x.m] IS NOT NULL;
+            SELECT array_agg(b.life) INTO v_lives
+            FROM (SELECT array_agg(p_node) AS nodes, array_agg(x.instance) AS instances, array_agg(x.life) AS lives, array_agg(x.turn) AS turns,
+                    array_agg(x.name) AS names, array_agg(x.version) AS versions, array_agg(x.input) AS inputs, array_agg(0::bigint) AS delays,
+                    array_agg(CASE WHEN x.schedule > 0 THEN t_instance[x.m] END) AS parents,
+                    array_agg(CASE WHEN x.schedule > 0 THEN t_life[x.m] END) AS parent_lives,
+                    array_agg(CASE WHEN x.schedule > 0 THEN t_execution[x.m] END) AS parent_executions,
+                    array_agg(CASE WHEN x.schedule > 0 THEN x.schedule END) AS parent_schedules
+                FROM json_to_recordset(p_rest -> 'starts') x(m integer, instance text, life text, turn uuid, name text, version text,
+                    input text, schedule bigint) WHERE v_ids[x.m] IS NOT NULL) y
+            CROSS JOIN LATERAL {{.schema}}.duroxide_begin(v_now, y.nodes, y.instances, y.lives, y.turns, y.names, y.versions, y.inputs,
+                y.delays, y.parents, y.parent_lives, y.parent_executions, y.parent_schedules) b WHERE y.instances IS NOT NULL;
             RETURN QUERY SELECT 8, NULL::integer, NULL::bigint, NULL::uuid, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
                 NULL::bigint, NULL::bigint, NULL::bigint, l, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM unnest(v_lives) l;
             INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, source, failure)
@@ -274,7 +279,7 @@ BEGIN
         FROM (SELECT v_ids[n] AS id, t_open[n]::jsonb AS open FROM generate_subscripts(t_open, 1) n WHERE v_ids[n] IS NOT NULL AND t_how[n] <> 1) t
         WHERE m.instance_id = t.id AND m.kind = 'mail' AND (m.visible_at IS NOT NULL) <> (t.open ? m.name);
     END IF;
-    RETURN QUERY SELECT 1, n, NULL::bigint, NULL::uuid, v_now, v_count, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+    RETURN QUERY SELECT 1, n, NULL::bigint, NULL::uuid, v_now, v_count, v_custom[n], NULL::bigint, NULL::bigint, NULL::bigint,
         NULL::bigint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM generate_subscripts(v_ids, 1) n WHERE v_ids[n] IS NOT NULL;
     -- Read last: what the members sent to each other is in it.

@@ -1,10 +1,10 @@
 -- Commits one turn that only takes results and messages, appends history, and inserts jobs, or ends the instance: what
--- most turns do. It promises and answers what duroxide_commit does for such a turn, with statements for single rows, which
+-- most turns do. p_recorded: ids of client messages that the turn's events hold, when it ends. It promises and answers what duroxide_commit does for such a turn, with statements for single rows, which
 -- cost the server about a third; everything else goes there.
 CREATE FUNCTION {{.schema}}.duroxide_step(
     p_node text, p_lease bigint,
     t_instance text, t_life text, t_expect uuid, t_turn uuid, t_execution bigint, t_node text, t_name text, t_version text,
-    t_next bigint, t_begins boolean, t_ended boolean, t_status text, t_output text, t_failure text,
+    t_next bigint, t_begins boolean, t_ended boolean, t_status text, t_output text, t_failure text, p_recorded text[],
     c_row bigint[], j_id bigint[], j_token uuid[], h_first bigint, h_last bigint, h_events text,
     w_schedule bigint[], w_name text[], w_input text[], w_tag text[], w_lane bigint[], w_timeout bigint[], w_attempt integer[],
     w_retry_of bigint[], w_rank bigint[],
@@ -17,6 +17,7 @@ LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enab
 DECLARE
     v_now   bigint := {{.schema}}.duroxide_now();
     v_id    bigint;
+    v_custom bigint; -- version of the custom status
     v_new   bigint;
     v_count bigint;
     v_left  bigint := p_limit;
@@ -28,12 +29,12 @@ BEGIN
             output = t_output, failure = t_failure, started_at = CASE WHEN t_begins THEN v_now ELSE i.started_at END,
             completed_at = CASE WHEN t_ended THEN v_now END, open_queues = '[]', used_queues = '[]', suspect = false, attempts = 0
         WHERE i.instance = t_instance AND i.life = t_life AND i.turn = t_expect AND i.execution = t_execution
-        RETURNING i.id INTO v_id;
+        RETURNING i.id, i.custom_status_version INTO v_id, v_custom;
     ELSE
         UPDATE {{.schema}}.duroxide_instances i SET turn = t_turn, node = t_node, updated_at = v_now,
             next_event = coalesce(t_next, i.next_event), suspect = false, attempts = 0
         WHERE i.instance = t_instance AND i.life = t_life AND i.turn = t_expect AND i.execution = t_execution
-        RETURNING i.id INTO v_id;
+        RETURNING i.id, i.custom_status_version INTO v_id, v_custom;
     END IF;
     member := 1;
     IF v_id IS NULL THEN
@@ -69,13 +70,13 @@ BEGIN
         END LOOP;
         FOR r IN DELETE FROM {{.schema}}.duroxide_messages m WHERE m.instance_id = v_id AND m.kind <> 'mail'
             RETURNING m.message_id AS message_id LOOP
-            IF r.message_id IS NOT NULL THEN
+            IF r.message_id IS NOT NULL AND NOT r.message_id = ANY (p_recorded) THEN
                 INSERT INTO {{.schema}}.duroxide_taken (message_id, inserted_at) VALUES (r.message_id, v_now);
             END IF;
         END LOOP;
         FOR r IN DELETE FROM {{.schema}}.duroxide_messages m WHERE m.instance_id = v_id AND m.kind = 'mail'
             RETURNING m.message_id AS message_id LOOP
-            IF r.message_id IS NOT NULL THEN
+            IF r.message_id IS NOT NULL AND NOT r.message_id = ANY (p_recorded) THEN
                 INSERT INTO {{.schema}}.duroxide_taken (message_id, inserted_at) VALUES (r.message_id, v_now);
             END IF;
         END LOOP;
@@ -115,7 +116,7 @@ BEGIN
         UPDATE {{.schema}}.duroxide_nodes n SET until = v_now + p_lease WHERE n.node = p_node;
         GET DIAGNOSTICS v_count = ROW_COUNT;
     END IF;
-    what := 1; id := NULL; token := NULL; a := v_now; b := v_count;
+    what := 1; id := NULL; token := NULL; a := v_now; b := v_count; c := v_custom;
     RETURN NEXT;
     IF NOT t_ended THEN
         IF EXISTS (SELECT FROM {{.schema}}.duroxide_messages m WHERE m.instance_id = v_id AND m.kind <> 'mail') THEN

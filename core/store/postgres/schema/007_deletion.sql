@@ -74,9 +74,9 @@ DECLARE
 BEGIN
     at := {{.schema}}.duroxide_now();
     FOR attempt IN 1..2 LOOP
-        started := cardinality({{.schema}}.duroxide_begin(at, p_node, ARRAY[p_instance], ARRAY[p_life], ARRAY[p_turn], ARRAY[p_name],
-            ARRAY[p_version], ARRAY[p_input], ARRAY[at + p_delay], ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[NULL::bigint],
-            ARRAY[NULL::bigint])) > 0;
+        SELECT b.message INTO message FROM {{.schema}}.duroxide_begin(at, ARRAY[p_node], ARRAY[p_instance], ARRAY[p_life], ARRAY[p_turn],
+            ARRAY[p_name], ARRAY[p_version], ARRAY[p_input], ARRAY[p_delay], NULL, NULL, NULL, NULL) b;
+        started := FOUND;
         EXIT WHEN started OR NOT p_restart OR attempt = 2;
         SELECT * INTO d FROM {{.schema}}.duroxide_delete(p_instance, false);
         EXIT WHEN d.verdict = 'child';
@@ -90,10 +90,6 @@ BEGIN
         END IF;
         removed := d.removed; lost_id := d.lost_id; lost_token := d.lost_token;
     END LOOP;
-    IF started AND p_node <> '' THEN
-        SELECT m.id INTO message FROM {{.schema}}.duroxide_messages m JOIN {{.schema}}.duroxide_instances i ON i.id = m.instance_id
-            WHERE i.instance = p_instance AND m.kind <> 'mail' AND m.kind = 'start';
-    END IF;
     RETURN NEXT;
 END
 $duroxide$;
