@@ -100,9 +100,11 @@ func (h *hub) Wake(news store.Wake) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if news.Elsewhere {
-		for _, waits := range h.waits {
-			for w := range waits {
-				w.signal()
+		if news.Tells(store.KindChanged) {
+			for _, waits := range h.waits {
+				for w := range waits {
+					w.signal()
+				}
 			}
 		}
 		return

@@ -180,12 +180,18 @@ func (w listener) Wake(news store.Wake) {
 	for _, ref := range news.LostJobs {
 		r.lostLocked(ref)
 	}
-	if news.Elsewhere {
+	if news.Tells(store.KindJobs) {
 		r.jobNews++
 		r.moreJobs = true
-		r.scout.want(askElsewhere)
 		r.scout.jobs = true
 		kick(r.scoutKick)
+	}
+	if news.Tells(store.KindReady) {
+		r.scout.want(askElsewhere)
+		kick(r.scoutKick)
+	}
+	if news.Notice != "" {
+		r.logLocked("warn", news.Notice, "store", r.store.Describe())
 	}
 	r.spreadLocked()
 }

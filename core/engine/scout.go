@@ -27,6 +27,31 @@ type scoutState struct {
 	laterAt   int64    // ask once more then: another node's time to take what it committed last is over
 	claimAt   int64    // claim then: jobs given back for a while are due
 	release   []string // sessions to be given up
+	// told: the store says with each renewal whether there is anything to ask for, so nobody polls.
+	told      bool
+	waiting   bool  // it said so
+	horizonAt int64 // when timers were last listed
+}
+
+// heedLocked takes what the store said with a renewal.
+func (r *Runtime) heedLocked(w *store.Waiting) {
+	r.scout.told = w != nil
+	if w == nil {
+		return
+	}
+	r.scout.waiting = w.Ready || w.Jobs
+	away := time.Duration(w.NextDue-r.store.Now()) * time.Millisecond
+	switch {
+	case w.Ready,
+		// A timer that nobody told of is near, or the list of those in memory may soon be at its end.
+		w.NextDue > 0 && away < 2*r.timing.pollFloor,
+		w.NextDue > 0 && away < r.timing.horizon && r.now()-r.scout.horizonAt >= int64(r.timing.horizon/2):
+		r.scout.want(askPoll)
+	}
+	r.scout.jobs = r.scout.jobs || w.Jobs
+	if r.scout.ready != 0 || r.scout.jobs {
+		kick(r.scoutKick)
+	}
 }
 
 func (s *scoutState) want(why ask) { s.ready |= why }
@@ -77,8 +102,9 @@ func (r *Runtime) runScout() {
 			r.scout.jobs = true
 			r.moreJobs = true
 		}
-		polled := now-lastPoll >= int64(poll)
-		if polled || now-lastHorizon >= int64(horizon) {
+		told := r.scout.told
+		polled := !told && now-lastPoll >= int64(poll)
+		if polled || !told && now-lastHorizon >= int64(horizon) {
 			r.scout.want(askPoll)
 			r.scout.jobs = r.scout.jobs || polled
 		}
@@ -98,6 +124,9 @@ func (r *Runtime) runScout() {
 				lastPoll = now
 			}
 			lastHorizon = now
+			r.mu.Lock()
+			r.scout.horizonAt = now
+			r.mu.Unlock()
 			r.findReady(why)
 		}
 		if on && jobs {
@@ -110,6 +139,9 @@ func (r *Runtime) runScout() {
 
 		now = r.now()
 		next := min(lastPoll+int64(poll), lastHorizon+int64(horizon))
+		if told {
+			next = now + int64(poll)
+		}
 		r.mu.Lock()
 		if r.scout.laterAt != 0 {
 			next = min(next, r.scout.laterAt)

@@ -46,7 +46,8 @@ type Store interface {
 	Unclaimable(ctx context.Context) ([]Unclaimable, error)
 
 	// Join inserts the row of a node. Renew extends its lease (compare-and-swap on the counter); ErrNodeLost when the
-	// row is gone: whoever gets that holds nothing any more.
+	// row is gone: whoever gets that holds nothing any more. A store that is far away tells in l.Waiting what waits in it, so
+	// that nobody has to ask.
 	Join(ctx context.Context, n Node) (*Lease, error)
 	Renew(ctx context.Context, l *Lease) error
 	// Leave frees everything the node holds and removes its row, in one transaction.
@@ -135,9 +136,27 @@ type Wake struct {
 	// Ended are the statuses of instances among Changed that ended for good, where the store had them at hand: who waits
 	// for the end need not read.
 	Ended []*Status
-	// Elsewhere: another process wrote; anything may have changed.
+	// Elsewhere: another process wrote; anything of these kinds may have changed, anything at all when there are none.
 	Elsewhere bool
+	Kinds     Kinds
+	// Notice is for the log: something about the store that people should know. Each listener is told once.
+	Notice string
 }
+
+// Kinds of news from other processes.
+type Kinds uint8
+
+// The kinds.
+const (
+	KindReady   Kinds = 1 << iota // instances have something to do
+	KindJobs                      // jobs are unclaimed
+	KindLost                      // claimed jobs are gone
+	KindChanged                   // what clients wait for
+	KindNodes                     // nodes came or went
+)
+
+// Tells reports whether the news are of the kind.
+func (w *Wake) Tells(kind Kinds) bool { return w.Elsewhere && (w.Kinds == 0 || w.Kinds&kind != 0) }
 
 // DueInstance is an instance and the time its next message is due.
 type DueInstance struct {

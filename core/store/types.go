@@ -196,6 +196,15 @@ type Lease struct {
 	Node    Node
 	Counter int64
 	Until   int64 // ms, store time
+	// Waiting is what was in the store at the last renewal. Nil: this store does not look, and has to be asked.
+	Waiting *Waiting
+}
+
+// Waiting tells a node whether asking for work would find any. It may tell too much: work that others can do counts too.
+type Waiting struct {
+	Ready   bool  // messages are due
+	Jobs    bool  // jobs are unclaimed
+	NextDue int64 // ms, store time: the earliest message that is due later; 0 = none
 }
 
 // Status is what clients see of an instance.

@@ -281,7 +281,7 @@ func (c *committing) noteChanges() {
 			c.tidings.changed(turn.Instance)
 		}
 		if turn.NodeGone && len(c.results[place].Messages) > 0 {
-			c.tidings.others |= newsReady
+			c.tidings.others |= store.KindReady
 		}
 	}
 }

@@ -45,6 +45,7 @@ type news struct {
 
 	listening atomic.Bool  // notifications are known to come through
 	probes    atomic.Int64 // sent so far
+	notice    string       // that they do not; guarded by mu
 }
 
 func newNews(s *Store, config *pgx.ConnConfig, poll time.Duration) *news {
@@ -71,7 +72,7 @@ func (n *news) close() {
 }
 
 // announce tells other processes, soon.
-func (n *news) announce(k kinds) {
+func (n *news) announce(k store.Kinds) {
 	if k == 0 || n.pending.Or(uint32(k))|uint32(k) == 0 {
 		return
 	}
@@ -101,7 +102,7 @@ func (n *news) runAnnouncer() {
 }
 
 func (n *news) sendPending() {
-	k := kinds(n.pending.Swap(0))
+	k := store.Kinds(n.pending.Swap(0)) //nolint:gosec // only kinds go in
 	if k == 0 {
 		return
 	}
@@ -119,6 +120,15 @@ func (n *news) sendPending() {
 // Nothing is lost that has to last: no flush of the disk is waited for.
 const notify = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
 
+// mark is a notification to oneself that goes along with a renewal: as long as those come, the connection is known to
+// work. Empty while nobody listens.
+func (n *news) mark() string {
+	if !n.listening.Load() {
+		return ""
+	}
+	return n.self + ":?" + strconv.FormatInt(n.probes.Add(1), 10)
+}
+
 func (n *news) notify(ctx context.Context, payload string) error {
 	ctx, cancel := context.WithTimeout(ctx, announceBound)
 	defer cancel()
@@ -134,6 +144,10 @@ func (s *Store) Listen(target store.Listener) (cancel func()) {
 	if n.listeners.add(l) {
 		n.startWatch()
 	}
+	n.mu.Lock()
+	notice := n.notice
+	n.mu.Unlock()
+	l.note(notice)
 	return sync.OnceFunc(func() {
 		if n.listeners.remove(l) {
 			n.mu.Lock()
@@ -197,16 +211,21 @@ func (n *news) listen(ctx context.Context, p *poller) (again time.Duration) {
 		_ = conn.Close(closing)
 	}()
 	if _, err := conn.Exec(connecting, "LISTEN "+n.channel); err != nil {
+		if !isPassing(err) {
+			n.say("LISTEN is refused (" + err.Error() + ")")
+			return listenAgain
+		}
 		return slowestPoll
 	}
 	if through, err := n.probe(ctx, conn, p); err != nil || !through {
 		if err != nil {
 			return slowestPoll
 		}
+		n.say("notifications do not come through, as behind a pooler in transaction mode")
 		return listenAgain
 	}
 	n.listening.Store(true)
-	n.elsewhere() // what was written before is not told
+	n.elsewhere(0) // what was written before is not told
 	for {
 		waiting, cancel := context.WithTimeout(ctx, probeEvery)
 		got, err := conn.WaitForNotification(waiting)
@@ -256,13 +275,40 @@ func (n *news) probe(ctx context.Context, conn *pgx.Conn, p *poller) (through bo
 
 // take passes on what another process has told.
 func (n *news) take(payload string) {
-	if sender, _, ok := strings.Cut(payload, ":"); ok && sender == n.self {
-		return
+	sender, letters, ok := strings.Cut(payload, ":")
+	switch {
+	case !ok: // of a newer version, perhaps
+		n.elsewhere(0)
+	case sender == n.self, strings.HasPrefix(letters, "?"):
+	default:
+		kinds := store.Kinds(0)
+		for _, l := range kindLetters {
+			if strings.IndexByte(letters, l.letter) >= 0 {
+				kinds |= l.kind
+			}
+		}
+		n.elsewhere(kinds)
 	}
-	n.elsewhere()
 }
 
-func (n *news) elsewhere() { n.listeners.wake(store.Wake{Elsewhere: true}) }
+// elsewhere wakes those in this process whom the news concern; kinds are 0 when they may be of any.
+func (n *news) elsewhere(kinds store.Kinds) {
+	if kinds == 0 || kinds&store.KindNodes != 0 {
+		n.store.nodes.doubt()
+	}
+	n.listeners.wake(store.Wake{Elsewhere: true, Kinds: kinds})
+}
+
+// say tells the log that news come by polling.
+func (n *news) say(why string) {
+	notice := why + ": work that other processes store is found by asking every " + n.poll.String() + ", more seldom while there is none"
+	n.mu.Lock()
+	n.notice = notice
+	n.mu.Unlock()
+	for _, l := range n.listeners.list() {
+		l.note(notice)
+	}
+}
 
 // poller looks at the counter that every write moves. A write draws from it before it commits, so a move is passed on
 // at once and once more with the next look.
@@ -306,7 +352,7 @@ func (p *poller) look(ctx context.Context) {
 	p.seen, p.known = now, true
 	if moved || p.moved {
 		p.pause = p.news.poll
-		p.news.elsewhere()
+		p.news.elsewhere(0)
 	} else {
 		p.pause = min(p.pause*3/2, max(slowestPoll, p.news.poll))
 	}

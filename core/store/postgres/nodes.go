@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -17,29 +18,56 @@ const (
 		SELECT $1, $2, 1, $3, at + $3, $4, $5, $6, $7, $8, $9, at FROM (SELECT {schema}.duroxide_now() AS at) t
 		WHERE (SELECT value::integer FROM {schema}.duroxide_meta WHERE key = 'min_writer') <= $10
 		RETURNING until, joined_at`
-	callRenew   = `SELECT until, min_writer, at FROM {schema}.duroxide_renew($1, $2, $3, $4)`
+	callRenew = `SELECT until, min_writer, at, ready, jobs, next_due, strays, o_node, o_until, o_boot, o_namespace, o_pid, o_started
+		FROM {schema}.duroxide_renew($1, $2, $3, $4, $5, $6)`
 	nodeRow     = `SELECT counter, until FROM {schema}.duroxide_nodes WHERE node = $1`
 	callBury    = `SELECT gone, jobs, ready FROM {schema}.duroxide_bury($1, $2)`
-	selectNodes = `SELECT node, until < (SELECT {schema}.duroxide_now()), boot, namespace, pid, started FROM {schema}.duroxide_nodes
-		WHERE node <> $1`
-	// Nodes that have claimed jobs and have no row: taken for dead once, they went on for a moment. The claims are walked
-	// through node by node, not job by job.
-	selectStrays = `WITH RECURSIVE claimers AS (
-			(SELECT j.node FROM {schema}.duroxide_jobs j WHERE j.token IS NOT NULL ORDER BY j.node LIMIT 1)
-			UNION ALL
-			SELECT n.node FROM claimers c CROSS JOIN LATERAL (SELECT j.node FROM {schema}.duroxide_jobs j
-				WHERE j.token IS NOT NULL AND j.node > c.node ORDER BY j.node LIMIT 1) n)
-		SELECT c.node FROM claimers c WHERE c.node <> $1 AND NOT EXISTS (SELECT FROM {schema}.duroxide_nodes n WHERE n.node = c.node)`
+	selectNodes = `SELECT node, until, until < (SELECT {schema}.duroxide_now()), coalesce(boot, ''), coalesce(namespace, ''), coalesce(pid, 0),
+		coalesce(started, '') FROM {schema}.duroxide_nodes WHERE node <> $1`
+	selectStrays    = `SELECT node FROM {schema}.duroxide_strays() WHERE node <> $1`
 	releaseAffinity = `UPDATE {schema}.duroxide_instances SET node = '' WHERE id IN (
 		SELECT id FROM {schema}.duroxide_instances WHERE instance = ANY ($2::text[]) AND node = $1 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)`
 	releaseSessions = `DELETE FROM {schema}.duroxide_sessions WHERE session IN (
 		SELECT session FROM {schema}.duroxide_sessions WHERE session = ANY ($2::text[]) AND node = $1 ORDER BY session FOR UPDATE)`
 )
 
-// joined are the nodes of this process, with their leases as last written.
+// joined are the nodes of this process, with their leases as last written, and what is known of the others.
 type joined struct {
 	mu     sync.Mutex
 	leases map[store.NodeID]lease
+	// As they were at the last renewal; known is false when there is news of nodes since.
+	others []neighbour
+	strays bool
+	known  bool
+}
+
+// neighbour is a node of whatever process.
+type neighbour struct {
+	node  store.NodeID
+	until int64
+	process
+}
+
+func (j *joined) learn(others []neighbour, strays bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.others, j.strays, j.known = others, strays, true
+}
+
+// doubt makes the next look go to the database.
+func (j *joined) doubt() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.known = false
+}
+
+// areWell reports whether all other nodes are known to live: their processes are there, as far as can be seen from here,
+// and their leases hold. Who died since the last renewal is noticed when the lease is over that it had then.
+func (j *joined) areWell(now int64) bool {
+	j.mu.Lock()
+	others, well := j.others, j.known && !j.strays
+	j.mu.Unlock()
+	return well && !slices.ContainsFunc(others, func(n neighbour) bool { return n.until < now || n.isDead() })
 }
 
 type lease struct{ ms, until int64 }
@@ -82,7 +110,7 @@ func (j *joined) renewed(node store.NodeID, now int64, done bool) {
 
 // Join implements [store.Store].
 func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
-	l := &store.Lease{Node: n, Counter: 1}
+	l := &store.Lease{Node: n, Counter: 1, Waiting: &store.Waiting{Ready: true, Jobs: true}}
 	p := thisProcess()
 	var at int64
 	err := s.write(ctx, write{
@@ -106,25 +134,33 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 		return nil, err
 	}
 	s.nodes.set(n.ID, lease{ms: n.LeaseMS, until: l.Until})
+	s.nodes.doubt()
+	s.news.announce(store.KindNodes)
 	return l, nil
 }
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
 	var until int64
+	waiting := store.Waiting{Ready: true, Jobs: true} // as long as nothing is known
 	node := string(l.Node.ID)
 	err := s.write(ctx, write{
 		operation: "renew lease",
 		run: func(ctx context.Context, c session) error {
-			var extended *int64
+			var extended, nextDue *int64
 			var minWriter int
 			var at int64
+			var ready, jobs, strays bool
+			var o neighbours
 			sent := s.clock.local()
-			err := c.QueryRow(ctx, s.sql.in(callRenew), node, l.Counter, l.Node.LeaseMS, writerVersion).Scan(&extended, &minWriter, &at)
+			err := c.QueryRow(ctx, s.sql.in(callRenew), node, l.Counter, l.Node.LeaseMS, writerVersion, s.news.channel, s.news.mark()).
+				Scan(&extended, &minWriter, &at, &ready, &jobs, &nextDue, &strays, &o.node, &o.until, &o.boot, &o.namespace, &o.pid, &o.started)
 			if err != nil {
 				return err
 			}
 			s.clock.heard(sent, at)
+			s.nodes.learn(o.list(), strays)
+			waiting = store.Waiting{Ready: ready, Jobs: jobs, NextDue: value(nextDue)}
 			if err := tooOld(minWriter); err != nil {
 				return err
 			}
@@ -144,7 +180,7 @@ func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
 		return err
 	}
 	l.Counter++
-	l.Until = until
+	l.Until, l.Waiting = until, &waiting
 	s.nodes.set(l.Node.ID, lease{ms: l.Node.LeaseMS, until: until})
 	return nil
 }
@@ -178,7 +214,7 @@ func (s *Store) bury(ctx context.Context, node store.NodeID, how string) (gone b
 				t.jobs()
 			}
 			if gone {
-				t.others |= newsReady
+				t.others |= store.KindReady | store.KindNodes
 			}
 			return nil
 		},
@@ -199,29 +235,50 @@ func (s *Store) bury(ctx context.Context, node store.NodeID, how string) (gone b
 	return gone && err == nil, err
 }
 
-// BuryDead implements [store.Store].
+// neighbours are columns of duroxide_renew.
+type neighbours struct {
+	node, boot, namespace, started []string
+	until, pid                     []int64
+}
+
+func (o *neighbours) list() []neighbour {
+	all := make([]neighbour, len(o.node))
+	for i := range all {
+		all[i] = neighbour{
+			node: store.NodeID(o.node[i]), until: o.until[i],
+			process: process{boot: o.boot[i], namespace: o.namespace[i], pid: o.pid[i], started: o.started[i]},
+		}
+	}
+	return all
+}
+
+// BuryDead implements [store.Store]. The database is asked only when something has changed since the last renewal.
 func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID, error) {
+	if s.nodes.areWell(s.Now()) {
+		return nil, nil
+	}
 	type doomed struct {
 		node store.NodeID
 		how  string
 	}
 	var dead []doomed
+	var others []neighbour
 	err := s.read(ctx, "look for dead nodes", func(q querier) error {
-		dead = nil
+		dead, others = nil, nil
 		err := each(ctx, q, s.sql.in(selectNodes), []any{string(self)}, func(rows pgx.Rows) error {
-			var node string
+			var n neighbour
 			var lapsed bool
-			var boot, namespace, started *string
-			var pid *int64
-			if err := rows.Scan(&node, &lapsed, &boot, &namespace, &pid, &started); err != nil {
+			err := rows.Scan(&n.node, &n.until, &lapsed, &n.boot, &n.namespace, &n.pid, &n.started)
+			if err != nil {
 				return err
 			}
-			p := process{boot: value(boot), namespace: value(namespace), pid: value(pid), started: value(started)}
 			switch {
-			case p.isDead():
-				dead = append(dead, doomed{store.NodeID(node), "dead"})
+			case n.isDead():
+				dead = append(dead, doomed{n.node, "dead"})
 			case lapsed:
-				dead = append(dead, doomed{store.NodeID(node), "lapsed"})
+				dead = append(dead, doomed{n.node, "lapsed"})
+			default:
+				others = append(others, n)
 			}
 			return nil
 		})
@@ -249,6 +306,9 @@ func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID
 			buried = append(buried, d.node)
 		}
 	}
+	if len(dead) == 0 {
+		s.nodes.learn(others, false)
+	} // else one that was buried may not know it yet and go on: the next look is made too
 	return buried, nil
 }
 
@@ -262,7 +322,7 @@ func (s *Store) ReleaseAffinity(ctx context.Context, node store.NodeID, instance
 		return err
 	}, applied: again})
 	if err == nil {
-		s.news.announce(newsReady)
+		s.news.announce(store.KindReady)
 	}
 	return err
 }

@@ -20,6 +20,21 @@ type listener struct {
 	idle  sync.Cond
 	calls int
 	ended bool
+	noted bool
+}
+
+// note tells the listener something for the log, once.
+func (l *listener) note(notice string) {
+	if notice == "" {
+		return
+	}
+	l.mu.Lock()
+	again := l.noted
+	l.noted = true
+	l.mu.Unlock()
+	if !again {
+		l.call(func(to store.Listener) { to.Wake(store.Wake{Notice: notice}) })
+	}
 }
 
 // call runs fn unless the listener has ended.
@@ -92,36 +107,26 @@ func (s *listeners) adopt(name, version string) (by *listener, node store.NodeID
 	return nil, ""
 }
 
-// kinds of news that concern other processes.
-type kinds uint32
-
-const (
-	newsReady kinds = 1 << iota
-	newsJobs
-	newsLost
-	newsChanged
-)
-
 var kindLetters = []struct {
-	kind   kinds
+	kind   store.Kinds
 	letter byte
-}{{newsReady, 'r'}, {newsJobs, 'j'}, {newsLost, 'l'}, {newsChanged, 'c'}}
+}{{store.KindReady, 'r'}, {store.KindJobs, 'j'}, {store.KindLost, 'l'}, {store.KindChanged, 'c'}, {store.KindNodes, 'n'}}
 
 // told is what a write makes possible: for this process in detail, for others by kind.
 type tidings struct {
 	store.Wake
-	others kinds
+	others store.Kinds
 }
 
 func (t *tidings) ready(instance string) {
 	t.Ready = append(t.Ready, instance)
-	t.others |= newsReady
+	t.others |= store.KindReady
 }
 
 func (t *tidings) changed(instances ...string) {
 	t.Changed = append(t.Changed, instances...)
 	if len(instances) > 0 {
-		t.others |= newsChanged
+		t.others |= store.KindChanged
 	}
 }
 
@@ -136,12 +141,12 @@ func (t *tidings) delivered(instance string, visible, now int64) {
 
 func (t *tidings) jobs() {
 	t.Jobs = true
-	t.others |= newsJobs
+	t.others |= store.KindJobs
 }
 
 func (t *tidings) lost(ref store.JobRef) {
 	t.LostJobs = append(t.LostJobs, ref)
-	t.others |= newsLost
+	t.others |= store.KindLost
 }
 
 // tell reports a committed write.

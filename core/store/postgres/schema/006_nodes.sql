@@ -1,11 +1,27 @@
+-- Nodes that have claimed jobs and have no row: taken for dead once, they went on for a moment. The claims are walked
+-- through node by node, not job by job.
+CREATE FUNCTION {{.schema}}.duroxide_strays() RETURNS TABLE (node text) LANGUAGE sql STABLE AS $duroxide$
+    WITH RECURSIVE claimers AS (
+        (SELECT j.node FROM {{.schema}}.duroxide_jobs j WHERE j.token IS NOT NULL ORDER BY j.node LIMIT 1)
+        UNION ALL
+        SELECT n.node FROM claimers c CROSS JOIN LATERAL (SELECT j.node FROM {{.schema}}.duroxide_jobs j
+            WHERE j.token IS NOT NULL AND j.node > c.node ORDER BY j.node LIMIT 1) n)
+    SELECT c.node FROM claimers c WHERE NOT EXISTS (SELECT FROM {{.schema}}.duroxide_nodes n WHERE n.node = c.node)
+$duroxide$;
+
 -- Extends a node's lease if nobody else has (compare-and-swap on the counter), and on the way forgets what has been kept
--- long enough. until is NULL when the row is gone; min_writer above p_writer renews nothing.
-CREATE FUNCTION {{.schema}}.duroxide_renew(p_node text, p_counter bigint, p_lease bigint, p_writer integer)
-RETURNS TABLE (until bigint, min_writer integer, at bigint)
+-- long enough. until is NULL when the row is gone; min_writer above p_writer renews nothing. All that an idle node wants to
+-- know comes along: whether anything waits (ready, jobs, next_due), the other nodes (o_*), whether there are strays; and the
+-- notification by which it tests that they come through. A renewal that a crash of the server undoes is only a lease that
+-- seems over too early, so nobody waits for the disk.
+CREATE FUNCTION {{.schema}}.duroxide_renew(p_node text, p_counter bigint, p_lease bigint, p_writer integer, p_channel text, p_mark text)
+RETURNS TABLE (until bigint, min_writer integer, at bigint, ready boolean, jobs boolean, next_due bigint, strays boolean,
+    o_node text[], o_until bigint[], o_boot text[], o_namespace text[], o_pid bigint[], o_started text[])
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     at := {{.schema}}.duroxide_now();
     min_writer := (SELECT m.value::integer FROM {{.schema}}.duroxide_meta m WHERE m.key = 'min_writer');
     IF min_writer <= p_writer THEN
@@ -13,6 +29,19 @@ BEGIN
             WHERE n.node = p_node AND n.counter = p_counter RETURNING n.until INTO until;
         DELETE FROM {{.schema}}.duroxide_taken t WHERE t.inserted_at < at - 300000;
         DELETE FROM {{.schema}}.duroxide_early_mail e WHERE e.inserted_at < at - 604800000;
+    END IF;
+    ready := EXISTS (SELECT FROM {{.schema}}.duroxide_messages m WHERE m.visible_at IS NOT NULL AND m.visible_at <= at);
+    next_due := (SELECT m.visible_at FROM {{.schema}}.duroxide_messages m WHERE m.visible_at IS NOT NULL AND m.visible_at > at
+        ORDER BY m.visible_at LIMIT 1);
+    jobs := EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j WHERE j.token IS NULL AND j.session = '' AND j.lane >= -9223372036854775808)
+        OR EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j WHERE j.session <> '' AND j.session > '' AND j.token IS NULL);
+    strays := EXISTS (SELECT FROM {{.schema}}.duroxide_strays());
+    SELECT array_agg(n.node), array_agg(n.until), array_agg(coalesce(n.boot, '')), array_agg(coalesce(n.namespace, '')),
+        array_agg(coalesce(n.pid, 0)), array_agg(coalesce(n.started, ''))
+        INTO o_node, o_until, o_boot, o_namespace, o_pid, o_started
+        FROM {{.schema}}.duroxide_nodes n WHERE n.node <> p_node;
+    IF p_mark <> '' THEN
+        PERFORM pg_notify(p_channel, p_mark);
     END IF;
     RETURN NEXT;
 END
