@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from duroxide import Client, Runtime, RuntimeOptions, SqliteProvider
+from stores import Provider, Schema, open_store
+
+from duroxide import Client, Runtime, RuntimeOptions
 
 #: How long a test waits for something that must happen, in ms. It only bounds a failure.
 WAIT_MS = 20_000
@@ -24,6 +26,7 @@ WAIT_MS = 20_000
 MODES: dict[str, dict[str, Any]] = {"live": {}, "replayed": {"live_executions": 0}}
 
 _ids = itertools.count(1)
+_TESTS = str(pathlib.Path(__file__).resolve().parent)
 
 
 def eventually(probe: Callable[[], Any], what: str = "", seconds: float = WAIT_MS / 1000) -> Any:
@@ -87,10 +90,15 @@ class Recorder(logging.Handler):
 
 
 class Engine:
-    """One store, a client, the runtimes that a test makes; shut down and checked at the end."""
+    """One store, a client, the runtimes that a test makes; shut down and checked at the end.
 
-    def __init__(self, path: pathlib.Path | None, **options: Any) -> None:
-        self.path = path
+    Args:
+        address: the file or schema of the store; None = in memory.
+        options: of every runtime.
+    """
+
+    def __init__(self, address: pathlib.Path | Schema | None, **options: Any) -> None:
+        self.address = address
         self.options = options
         self.runtimes: list[Runtime] = []
         self.logs = Recorder()
@@ -104,10 +112,16 @@ class Engine:
         self.provider = self.open()
         self.client = Client(self.provider)
 
-    def open(self) -> SqliteProvider:
-        return SqliteProvider.in_memory() if self.path is None else SqliteProvider.open(str(self.path))
+    @property
+    def path(self) -> pathlib.Path:
+        """The file of a store that is kept in one."""
+        assert isinstance(self.address, pathlib.Path), "this test needs a file"
+        return self.address
 
-    def runtime(self, provider: SqliteProvider | None = None, **options: Any) -> Runtime:
+    def open(self) -> Provider:
+        return open_store(self.address)
+
+    def runtime(self, provider: Provider | None = None, **options: Any) -> Runtime:
         """A runtime that is not started yet; the test's mode is part of its options."""
         merged: dict[str, Any] = {"verify_replay": 1.0, **self.options, **options}
         runtime = Runtime(provider or self.provider, RuntimeOptions(**merged))
@@ -166,10 +180,10 @@ class Engine:
         )
 
     def restart(self, runtime: Runtime, register: Callable[[Runtime], Any], **options: Any) -> Runtime:
-        """Shut a runtime down, go on with a fresh one; the last on a file reopens the store too."""
+        """Shut a runtime down, go on with a fresh one; the last on a store that outlives it reopens that too."""
         runtime.shutdown()
         self.runtimes.remove(runtime)
-        if self.path is not None and not self.runtimes:
+        if self.address is not None and not self.runtimes:
             self.provider.close()
             self.provider = self.open()
             self.client = Client(self.provider)
@@ -224,9 +238,9 @@ def package_root() -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a Python child that imports the same package."""
+    """The environment of a Python child that imports the same package, and these modules."""
     env = {k: v for k, v in os.environ.items() if k not in ("RUST_LOG", "DUROXIDE_LOG")}
-    env["PYTHONPATH"] = os.pathsep.join(p for p in (package_root(), env.get("PYTHONPATH", "")) if p)
+    env["PYTHONPATH"] = os.pathsep.join(p for p in (package_root(), _TESTS, env.get("PYTHONPATH", "")) if p)
     env["PYTHONUNBUFFERED"] = "1"
     env.update(more)
     return env

@@ -78,8 +78,9 @@ def test_ctrl_c_ends_a_wait(call: str) -> None:
 
 FORGETFUL = """
 import sys, time, threading
-from duroxide import Client, Runtime, SqliteProvider
-provider = SqliteProvider.open(sys.argv[1])
+from duroxide import Client, Runtime
+from stores import open_store
+provider = open_store(sys.argv[1])
 runtime = Runtime(provider)
 begun = threading.Event()
 
@@ -110,7 +111,7 @@ def test_script_that_forgets_shutdown_ends_and_loses_nothing(
 ) -> None:
     engine = file_engine
     script = FORGETFUL + "print(time.time(), flush=True)\n" + ending
-    done = python(script, str(engine.path), str(seconds), timeout=30)
+    done = python(script, str(engine.address), str(seconds), timeout=30)
     took = time.time() - float(done.stdout)
     assert done.returncode == code, done.stderr
     assert took < 4, "an exit hook drains for at most 0.8 s; the rest is a slow machine's"
@@ -265,8 +266,9 @@ def test_two_stores_in_one_process_are_apart(tmp_path: pathlib.Path) -> None:
 
 WORKER = """
 import os, sys, threading
-from duroxide import Runtime, SqliteProvider
-provider = SqliteProvider.open(sys.argv[1])
+from duroxide import Runtime
+from stores import open_store
+provider = open_store(sys.argv[1])
 runtime = Runtime(provider)
 
 @runtime.register_activity("Pid")
@@ -292,9 +294,9 @@ print("bye", flush=True)
 
 
 @pytest.mark.timeout(120)
-def test_processes_on_one_file_share_the_work(file_engine: Engine) -> None:
+def test_processes_on_one_store_share_the_work(file_engine: Engine) -> None:
     engine = file_engine
-    workers = [spawn(WORKER, str(engine.path)) for _ in range(2)]
+    workers = [spawn(WORKER, str(engine.address)) for _ in range(2)]
     try:
         for worker in workers:
             assert worker.stdout is not None

@@ -157,6 +157,7 @@ def test_postgres_that_cannot_be_reached() -> None:
         assert secret not in str(caught.value)
 
 
+@pytest.mark.sqlite_only("the lock of a file")
 def test_database_locked_by_another_program_for_three_seconds(file_engine: Engine) -> None:
     engine = file_engine
     runtime = engine.runtime()
@@ -291,7 +292,7 @@ def test_disk_full_in_the_middle_and_room_again(tmp_path: pathlib.Path) -> None:
 
 
 def test_store_opened_twice_in_one_process(file_engine: Engine) -> None:
-    with SqliteProvider.open(file_engine.path) as second:
+    with file_engine.open() as second:
         other = Client(second)
         runtime = file_engine.runtime()
         runtime.register_orchestration("Now", lambda ctx, input: input)
