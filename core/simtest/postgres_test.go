@@ -2,9 +2,12 @@ package simtest_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/duroxide/duroxide/core/client"
+	"github.com/duroxide/duroxide/core/engine"
 	"github.com/duroxide/duroxide/core/simtest"
 	"github.com/duroxide/duroxide/core/store"
 	"github.com/duroxide/duroxide/core/store/postgres"
@@ -46,5 +49,40 @@ func TestEventsOfOtherProcessesArriveWithoutAPoll(t *testing.T) {
 	}
 	if found := n.Counters().FoundByPoll; found > 1 { // a renewal may come in between
 		t.Errorf("%d were found by polling", found)
+	}
+}
+
+// The server is restarted and crashes while work is under way: nothing fails, nothing is done that was recorded before.
+func TestRestartsOfTheServerFailNothing(t *testing.T) {
+	if database.Server == nil {
+		t.Skip("needs a server of its own")
+	}
+	for _, live := range []int{10_000, 0} {
+		t.Run("live="+strconv.Itoa(live), func(t *testing.T) {
+			p := standard()
+			w := newWorld(t, openPostgres(t), p)
+			n := simtest.Start(t, w.store, p, func(o *engine.Options) { o.LiveExecutions = live })
+			const flows, steps = 12, "150"
+			for i := range flows {
+				w.start(strconv.Itoa(i), "steps", steps)
+			}
+			for _, how := range []func() error{
+				database.Server.Restart,
+				func() error { database.Server.Crash(); return database.Server.Run() },
+				database.Server.Restart,
+			} {
+				// Some progress in between.
+				for done := n.Counters().TurnsCommitted; n.Counters().TurnsCommitted < done+100; {
+					if w.ctx.Err() != nil {
+						t.Fatal("no progress")
+					}
+					<-time.After(time.Millisecond)
+				}
+				w.must(how())
+			}
+			for i := range flows {
+				w.completes(strconv.Itoa(i), steps)
+			}
+		})
 	}
 }

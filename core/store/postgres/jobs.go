@@ -20,14 +20,18 @@ const (
 		j.retry_of, j.suspect, j.attempts, i.name, i.version
 		FROM {schema}.duroxide_jobs j JOIN {schema}.duroxide_instances i ON i.id = j.instance_id
 		WHERE j.token = $1 AND j.node = $2 ORDER BY j.visible_at, j.id`
-	callSettle = `SELECT ord, instance, stored, visible_at, at FROM {schema}.duroxide_settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
-	lostJobs   = `SELECT c.ord FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY AS c(id, token, ord)
+	lostJobs = `SELECT c.ord FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY AS c(id, token, ord)
 		WHERE NOT EXISTS (SELECT FROM {schema}.duroxide_jobs j WHERE j.id = c.id AND j.token = c.token) ORDER BY c.ord`
 	countJobAttempt = `UPDATE {schema}.duroxide_jobs SET attempts = attempts + 1, suspect = true WHERE id = $1 AND token = $2
 		RETURNING attempts`
 	countTurnAttempt = `UPDATE {schema}.duroxide_instances SET attempts = attempts + 1, suspect = true WHERE instance = $1 AND turn = $2
 		RETURNING attempts`
 )
+
+var callSettle = kept{
+	statement: `SELECT * FROM {schema}.duroxide_settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+	columns:   `ord integer, instance text, stored boolean, visible_at bigint, at bigint`,
+}
 
 // filter is a claim as the database takes it.
 type filter struct {
@@ -137,39 +141,28 @@ func (s *Store) SettleJobs(ctx context.Context, settlements []store.Settlement) 
 	}
 	settled := make([]bool, n)
 	var t tidings
-	err := s.write(ctx, write{operation: "settle jobs", run: func(ctx context.Context, c session) error {
+	args := []any{ids, uuids(tokens), back, delay, counted, life, execution, kind, source, data, failure}
+	begin := func() {
 		t = tidings{}
 		clear(settled)
-		sent := s.clock.local()
-		return each(ctx, c, s.sql.in(callSettle), []any{
-			ids, uuids(tokens), back, delay, counted, life, execution, kind, source, data, failure,
-		}, func(rows pgx.Rows) error {
-			var ord int
-			var instance *string
-			var stored bool
-			var visible *int64
-			var at int64
-			if err := rows.Scan(&ord, &instance, &stored, &visible, &at); err != nil {
-				return err
-			}
-			s.clock.heard(sent, at)
-			settled[ord-1] = true
-			if back[ord-1] {
-				t.jobs()
-			} else if stored {
-				t.delivered(value(instance), value(visible), at)
-			}
-			return nil
-		})
-	}, applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
-		// A job whose row is gone was either settled just now or lost before: that cannot be told apart. One that is
-		// still claimed says that nothing was done.
-		lost, err := s.lost(ctx, q, ids, tokens)
-		if err != nil || len(lost) == n {
-			return false, false, err
+	}
+	err := s.writeKept(ctx, "settle jobs", callSettle, args, begin, func(rows pgx.Rows) error {
+		var ord int
+		var instance *string
+		var stored bool
+		var visible *int64
+		var at int64
+		if err := rows.Scan(&ord, &instance, &stored, &visible, &at); err != nil {
+			return err
 		}
-		return false, len(lost) == 0, nil
-	}})
+		settled[ord-1] = true
+		if back[ord-1] {
+			t.jobs()
+		} else if stored {
+			t.delivered(value(instance), value(visible), at)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -216,9 +209,14 @@ func (s *Store) CountAttempt(ctx context.Context, w store.Suspect) (int, error) 
 		sql, args, gone = countJobAttempt, []any{w.Job.ID, pgtype.UUID{Bytes: w.Job.Token, Valid: true}}, store.ErrJobsLost
 	}
 	var attempts int
-	err := s.write(ctx, write{operation: "count attempt", run: func(ctx context.Context, c session) error {
-		return orElse(c.QueryRow(ctx, s.sql.in(sql), args...).Scan(&attempts), gone)
-	}})
+	found := false
+	err := s.writeKept(ctx, "count attempt", kept{statement: sql, columns: "attempts integer"}, args, func() { found = false }, func(rows pgx.Rows) error {
+		found = true
+		return rows.Scan(&attempts)
+	})
+	if err == nil && !found {
+		return 0, gone
+	}
 	return attempts, err
 }
 

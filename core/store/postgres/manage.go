@@ -14,10 +14,13 @@ import (
 const bulkDefault = 1000
 
 const (
-	deletedColumns = `d.verdict, coalesce(d.blocker, ''), coalesce(d.instances, 0), coalesce(d.executions, 0), coalesce(d.events, 0),
-		coalesce(d.messages, 0), d.removed, d.lost_id, d.lost_token`
-	callDelete = `SELECT ` + deletedColumns + ` FROM {schema}.duroxide_delete($1, $2) d`
-	callPrune  = `SELECT executions, events FROM {schema}.duroxide_prune($1, $2, $3)`
+	deletedColumns = `verdict text, blocker text, instances bigint, executions bigint, events bigint, messages bigint, removed text[],
+		lost_id bigint[], lost_token uuid[]`
+	callDelete = `SELECT * FROM {schema}.duroxide_delete($1, $2)`
+	callBulk   = `SELECT d.* FROM (%s) c CROSS JOIN LATERAL {schema}.duroxide_delete(c.instance, false) d`
+	callPrune  = `SELECT cardinality(c.ids)::bigint AS instances, p.executions, p.events
+		FROM (SELECT coalesce(array_agg(x.id), '{}') AS ids FROM (%s) x) c CROSS JOIN LATERAL {schema}.duroxide_prune(c.ids, $%d, $%d) p`
+	prunedColumns = `instances bigint, executions bigint, events bigint`
 )
 
 // deletion collects what a transaction has deleted.
@@ -28,19 +31,20 @@ type deletion struct {
 	blocker string
 }
 
-func (d *deletion) scan(rows pgx.Rows) error {
-	var n store.Deleted
+func (d *deletion) add(rows pgx.Rows) error {
+	var verdict, blocker *string
+	var instances, executions, events, messages *int64
 	var removed []string
 	var lostID []int64
 	var lostToken []pgtype.UUID
-	err := rows.Scan(&d.verdict, &d.blocker, &n.Instances, &n.Executions, &n.Events, &n.Messages, &removed, &lostID, &lostToken)
-	if err != nil || d.verdict != "deleted" {
+	err := rows.Scan(&verdict, &blocker, &instances, &executions, &events, &messages, &removed, &lostID, &lostToken)
+	if d.verdict, d.blocker = value(verdict), value(blocker); err != nil || d.verdict != "deleted" {
 		return err
 	}
-	d.counts.Instances += n.Instances
-	d.counts.Executions += n.Executions
-	d.counts.Events += n.Events
-	d.counts.Messages += n.Messages
+	d.counts.Instances += value(instances)
+	d.counts.Executions += value(executions)
+	d.counts.Events += value(events)
+	d.counts.Messages += value(messages)
 	d.tidings.changed(removed...)
 	for i := range lostID {
 		d.tidings.lost(store.JobRef{ID: lostID[i], Token: lostToken[i].Bytes})
@@ -66,13 +70,11 @@ func (d *deletion) err(instance string) error {
 // Delete implements [store.Management].
 func (s *Store) Delete(ctx context.Context, instance string, force bool) (store.Deleted, error) {
 	var d deletion
-	err := s.write(ctx, write{operation: fmt.Sprintf("delete %q", instance), run: func(ctx context.Context, c session) error {
-		d = deletion{}
-		if err := each(ctx, c, s.sql.in(callDelete), []any{instance, force}, d.scan); err != nil {
-			return err
-		}
-		return d.err(instance)
-	}})
+	call := kept{statement: callDelete, columns: deletedColumns}
+	err := s.writeKept(ctx, fmt.Sprintf("delete %q", instance), call, []any{instance, force}, func() { d = deletion{} }, d.add)
+	if err == nil {
+		err = d.err(instance)
+	}
 	if err != nil {
 		return store.Deleted{}, err
 	}
@@ -106,14 +108,9 @@ func (s *Store) DeleteBulk(ctx context.Context, f store.BulkFilter) (store.Delet
 	if chosen == "" {
 		return store.Deleted{}, nil
 	}
-	sql := "WITH chosen AS MATERIALIZED (" + chosen + ") SELECT " + deletedColumns +
-		" FROM chosen c CROSS JOIN LATERAL {schema}.duroxide_delete(c.instance, false) d"
 	var d deletion
-	err := s.write(ctx, write{operation: "delete instances", run: func(ctx context.Context, c session) error {
-		d = deletion{}
-		return each(ctx, c, s.sql.in(sql), args, d.scan)
-	}})
-	if err != nil {
+	call := kept{statement: fmt.Sprintf(callBulk, chosen), columns: deletedColumns}
+	if err := s.writeKept(ctx, "delete instances", call, args, func() { d = deletion{} }, d.add); err != nil {
 		return store.Deleted{}, err
 	}
 	s.tell(&d.tidings)
@@ -144,21 +141,10 @@ func (s *Store) prune(ctx context.Context, operation string, f store.BulkFilter,
 		keep = int64(*o.KeepLast) - 1
 	}
 	var pruned store.Pruned
-	err := s.write(ctx, write{operation: operation, run: func(ctx context.Context, c session) error {
-		pruned = store.Pruned{}
-		ids := []int64{}
-		err := each(ctx, c, s.sql.in(chosen), args, func(rows pgx.Rows) error {
-			var id int64
-			var instance string
-			err := rows.Scan(&id, &instance)
-			ids = append(ids, id)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		pruned.Instances = int64(len(ids))
-		return c.QueryRow(ctx, s.sql.in(callPrune), ids, keep, o.CompletedBefore).Scan(&pruned.Executions, &pruned.Events)
-	}})
+	n := len(args)
+	call := kept{statement: fmt.Sprintf(callPrune, chosen, n+1, n+2), columns: prunedColumns}
+	err := s.writeKept(ctx, operation, call, append(args, keep, o.CompletedBefore), func() { pruned = store.Pruned{} }, func(rows pgx.Rows) error {
+		return rows.Scan(&pruned.Instances, &pruned.Executions, &pruned.Events)
+	})
 	return pruned, err
 }

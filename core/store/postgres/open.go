@@ -206,28 +206,39 @@ const checkServer = `SELECT current_setting('server_version_num')::integer, curr
 	current_setting('default_transaction_read_only') = 'on', current_setting('server_encoding'),
 	(SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout')`
 
-// checkServer refuses a server that could not do the work, before anything is changed on it.
+// serverFacts are what has to be known of a server before anything is changed on it.
+type serverFacts struct {
+	number            int
+	version, encoding string
+	standby, readOnly bool
+	statementTimeout  time.Duration
+}
+
 func (s *Store) checkServer(ctx context.Context) error {
-	var number int
-	var version, encoding string
-	var standby, readOnly bool
+	var v serverFacts
 	var timeoutMS int64
 	row := s.pool.QueryRow(ctx, checkServer)
-	if err := row.Scan(&number, &version, &standby, &readOnly, &encoding, &timeoutMS); err != nil {
+	if err := row.Scan(&v.number, &v.version, &v.standby, &v.readOnly, &v.encoding, &timeoutMS); err != nil {
 		return err
 	}
+	v.statementTimeout = time.Duration(timeoutMS) * time.Millisecond
+	return v.refusal()
+}
+
+// refusal tells why the server could not do the work; nil when it can.
+func (v *serverFacts) refusal() error {
 	switch {
-	case number < minServer:
-		return fmt.Errorf("the server is PostgreSQL %s; 14 or newer is needed", version)
-	case standby:
+	case v.number < minServer:
+		return fmt.Errorf("the server is PostgreSQL %s; 14 or newer is needed", v.version)
+	case v.standby:
 		return &store.Error{Operation: "open", Retryable: true, Err: errors.New(
 			"the server is a read-only standby; connect to the primary (target_session_attrs=read-write finds it among several hosts)")}
-	case readOnly:
+	case v.readOnly:
 		return errors.New("transactions of this user or database are read-only (default_transaction_read_only); writing is needed")
-	case encoding != "UTF8":
-		return fmt.Errorf("the database is encoded in %s; UTF8 is needed", encoding)
-	case timeoutMS > 0 && time.Duration(timeoutMS)*time.Millisecond < minStatementTimeout:
-		return fmt.Errorf("statement_timeout is %d ms for this user or database; at least %v, or 0, is needed", timeoutMS, minStatementTimeout)
+	case v.encoding != "UTF8":
+		return fmt.Errorf("the database is encoded in %s; UTF8 is needed", v.encoding)
+	case v.statementTimeout > 0 && v.statementTimeout < minStatementTimeout:
+		return fmt.Errorf("statement_timeout is %v for this user or database; at least %v, or 0, is needed", v.statementTimeout, minStatementTimeout)
 	}
 	return nil
 }

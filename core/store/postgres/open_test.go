@@ -106,7 +106,7 @@ func TestOpenSaysWhatIsWrongAndNeverThePassword(t *testing.T) {
 		{name: "may not create the schema", url: as(func(*url.URL) {}), o: Options{Schema: "not there"}, says: "needs CREATE"},
 		{name: "no rights on the schema", url: as(func(*url.URL) {}), o: Options{Schema: locked}, says: "permission denied"},
 		{name: "read-only", url: with(t, func(u *url.URL) { u.User = url.User(readOnly) }), says: "default_transaction_read_only"},
-		{name: "statement_timeout", url: with(t, func(u *url.URL) { u.User = url.User(slow) }), says: "statement_timeout is 50 ms"},
+		{name: "statement_timeout", url: with(t, func(u *url.URL) { u.User = url.User(slow) }), says: "statement_timeout is 50ms"},
 		{name: "long schema", url: as(func(*url.URL) {}), o: Options{Schema: strings.Repeat("x", 64)}, says: "64 bytes"},
 		{name: "reserved schema", url: as(func(*url.URL) {}), o: Options{Schema: "pg_mine"}, says: "reserved"},
 		{name: "schema with a line break", url: as(func(*url.URL) {}), o: Options{Schema: "a\nb"}, says: "characters"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -225,16 +226,68 @@ func TestLostAnswersAreLookedUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	t.Run("settle is answered as unknown", func(t *testing.T) {
+	t.Run("settle", func(t *testing.T) {
 		fresh := openSchemaAt(t, through) //nolint:contextcheck // tests clean up on their own time
-		x := newSteps(t, fresh, 1)        //nolint:contextcheck // tests clean up on their own time
+		x := newSteps(t, fresh, 2)        //nolint:contextcheck // tests clean up on their own time
 		if _, err := fresh.SettleJobs(ctx, []store.Settlement{{Job: store.JobRef{ID: -1}}}); err != nil {
 			t.Fatal(err)
 		}
+		done, back := x.results[0].Jobs[0], x.results[1].Jobs[0]
 		w.loseAnswer(func() {
-			_, err := fresh.SettleJobs(ctx, []store.Settlement{{Job: x.results[0].Jobs[0].JobRef}})
-			if !store.IsUnknown(err) || !store.IsRetryable(err) {
+			settled, err := fresh.SettleJobs(ctx, []store.Settlement{
+				{Job: store.JobRef{ID: -1}}, {Job: back.JobRef},
+				{Job: done.JobRef, Result: &history.Message{Kind: history.MsgActivityCompleted, Life: done.Life, Execution: 1, Source: done.Schedule}},
+			})
+			if err != nil || !slices.Equal(settled, []bool{false, true, true}) {
+				t.Fatal(settled, err)
+			}
+		})
+		snapshot, err := fresh.Load(ctx, done.Instance, history.Token{})
+		if err != nil || len(snapshot.Messages) != 1 {
+			t.Fatal(snapshot, err)
+		}
+	})
+	t.Run("attempts", func(t *testing.T) {
+		fresh := openSchemaAt(t, through) //nolint:contextcheck // tests clean up on their own time
+		x := newSteps(t, fresh, 1)        //nolint:contextcheck // tests clean up on their own time
+		count := func() int {
+			n, err := fresh.CountAttempt(ctx, store.Suspect{Job: &x.results[0].Jobs[0].JobRef})
+			if err != nil {
 				t.Fatal(err)
+			}
+			return n
+		}
+		if n := count(); n != 1 {
+			t.Fatal(n)
+		}
+		w.loseAnswer(func() {
+			if n := count(); n != 2 {
+				t.Fatalf("counted %d times", n)
+			}
+		})
+	})
+	t.Run("delete and prune", func(t *testing.T) {
+		fresh := openSchemaAt(t, through) //nolint:contextcheck // tests clean up on their own time
+		newSteps(t, fresh, 2)             //nolint:contextcheck // tests clean up on their own time
+		if _, err := fresh.Delete(ctx, "nobody", false); !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+		w.loseAnswer(func() {
+			if _, err := fresh.Delete(ctx, "instance-0", false); !errors.Is(err, store.ErrStillRunning) {
+				t.Fatal(err)
+			}
+		})
+		w.loseAnswer(func() {
+			if d, err := fresh.Delete(ctx, "instance-0", true); err != nil || d.Instances != 1 || d.Events != 1 {
+				t.Fatal(d, err)
+			}
+		})
+		if _, err := fresh.Prune(ctx, "instance-1", store.PruneOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.loseAnswer(func() {
+			if p, err := fresh.Prune(ctx, "instance-1", store.PruneOptions{}); err != nil || p.Instances != 1 {
+				t.Fatal(p, err)
 			}
 		})
 	})

@@ -115,9 +115,17 @@ CREATE INDEX duroxide_early_mail_age ON {{.schema}}.duroxide_early_mail (inserte
 CREATE TABLE {{.schema}}.duroxide_taken (
     message_id  text COLLATE "C" NOT NULL,
     inserted_at bigint NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX duroxide_taken_message ON {{.schema}}.duroxide_taken (message_id);
 CREATE INDEX duroxide_taken_age ON {{.schema}}.duroxide_taken (inserted_at);
+
+-- What calls have answered that leave no other trace, for who asks after a lost answer.
+CREATE TABLE {{.schema}}.duroxide_answers (
+    call        uuid PRIMARY KEY,
+    answer      json, -- rows of columns; NULL = none
+    inserted_at bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX duroxide_answers_age ON {{.schema}}.duroxide_answers (inserted_at);
 
 -- Activities to run. A claimed job has a token and the node that claimed it. lane is a hash of tag and name: claims walk
 -- over the lanes that occur, and an index over both texts could be wider than Postgres allows.
@@ -162,7 +170,7 @@ CREATE TABLE {{.schema}}.duroxide_sessions (
     label     text COLLATE "C" NOT NULL,
     node      text COLLATE "C",
     last_used bigint NOT NULL
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 200);
 
 -- One row for each runtime that works on this store. The process is known by boot, namespace, pid and start: who sees
 -- all of them on the same machine can tell that it is dead before the lease is over. NULL: not known.

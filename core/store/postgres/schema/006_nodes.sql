@@ -28,6 +28,7 @@ BEGIN
         UPDATE {{.schema}}.duroxide_nodes n SET counter = n.counter + 1, until = at + p_lease
             WHERE n.node = p_node AND n.counter = p_counter RETURNING n.until INTO until;
         DELETE FROM {{.schema}}.duroxide_taken t WHERE t.inserted_at < at - 300000;
+        DELETE FROM {{.schema}}.duroxide_answers k WHERE k.inserted_at < at - 300000;
         DELETE FROM {{.schema}}.duroxide_early_mail e WHERE e.inserted_at < at - 604800000;
     END IF;
     ready := EXISTS (SELECT FROM {{.schema}}.duroxide_messages m WHERE m.visible_at IS NOT NULL AND m.visible_at <= at);

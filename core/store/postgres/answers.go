@@ -1,0 +1,58 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duroxide/duroxide/core/history"
+)
+
+// kept is a statement that changes the store, and whose answer is stored with what it has done: when it gets lost on the
+// way it can be asked for again, for five minutes. It is for what leaves no trace of its own by which one could tell.
+type kept struct {
+	statement string
+	columns   string // of its answer, with their types
+}
+
+var columnNames = regexp.MustCompile(`(\w+) [^,]+`)
+
+const answerKept = `SELECT EXISTS (SELECT FROM {schema}.duroxide_answers WHERE call = $1)`
+
+// sql is the statement with the id of the call as its last parameter, the n-th.
+func (k kept) sql(n int) string {
+	return fmt.Sprintf(`WITH answer AS MATERIALIZED (%s),
+		kept AS (INSERT INTO {schema}.duroxide_answers (call, answer, inserted_at)
+			SELECT $%d::uuid, json_agg(answer), {schema}.duroxide_now() FROM answer)
+		SELECT %s FROM answer`, k.statement, n, k.names())
+}
+
+func (k kept) again() string {
+	return `SELECT ` + k.names() + ` FROM {schema}.duroxide_answers CROSS JOIN LATERAL json_to_recordset(answer) AS x(` + k.columns +
+		`) WHERE call = $1`
+}
+
+func (k kept) names() string { return columnNames.ReplaceAllString(k.columns, "$1") }
+
+// writeKept runs a statement; scan gets each row of its answer, after begin was called.
+func (s *Store) writeKept(ctx context.Context, operation string, k kept, args []any, begin func(), scan func(pgx.Rows) error) error {
+	call := uuid(history.NewToken())
+	args = append(args[:len(args):len(args)], call)
+	return s.write(ctx, write{
+		operation: operation,
+		run: func(ctx context.Context, c session) error {
+			begin()
+			return each(ctx, c, s.sql.in(k.sql(len(args))), args, scan)
+		},
+		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
+			applied, err = exists(ctx, q, s.sql.in(answerKept), call)
+			if err != nil || !applied {
+				return false, true, err
+			}
+			begin()
+			return true, true, each(ctx, q, s.sql.in(k.again()), []any{call}, scan)
+		},
+	})
+}
