@@ -153,6 +153,7 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 			continue
 		}
 		if len(s.turn.Commit.Jobs) > 0 && len(res.Jobs) < len(s.turn.Commit.Jobs) {
+			r.jobNews++ // a claim under way may have looked before
 			r.moreJobs = true
 		} else if s.claim > len(res.Jobs) && r.jobNews == jobNews && i == len(steps)-1 {
 			r.moreJobs = false

@@ -245,6 +245,8 @@ func (r *Runtime) claimJobs(polled bool) {
 		r.moreJobs = false
 	}
 	r.addJobsLocked(jobs)
+	// A commit that met the slots reserved for this call has left its jobs in the store.
+	r.restLocked()
 	r.spreadLocked()
 }
 
