@@ -152,6 +152,12 @@ def links() -> None:
         raise Failed("\n".join(dead))
 
 
+def docs() -> None:
+    """Guide and reference build: every link leads somewhere, every public name has its entry."""
+    strict = ("--fresh-env", "--nitpicky", "--fail-on-warning", "--keep-going", "--quiet", "--no-color", "-b", "dummy")
+    run(sys.executable, "-m", "sphinx", *strict, "-d", str(CACHE / "docs-check"), "docs", str(CACHE / "docs-pages"))
+
+
 def file_length() -> None:
     long = []
     for file in tracked(".go", ".py", ".sql"):
@@ -163,7 +169,7 @@ def file_length() -> None:
 
 
 CHECKS: list[Callable[[], None]] = [
-    gofmt, ruff_format, ruff_lint, mypy, go_vet, go_modules, licences, links, file_length,
+    gofmt, ruff_format, ruff_lint, mypy, go_vet, go_modules, licences, links, docs, file_length,
     staticcheck, govulncheck, golangci_lint,
 ]  # fmt: skip
 

@@ -45,7 +45,7 @@ class TagFilter:
     DEFAULT_ONLY = "default_only"
     #: all
     ANY = "any"
-    #: none: the runtime runs orchestrations only
+    #: none, so that the runtime runs orchestrations only
     NONE = "none"
 
     @staticmethod
@@ -186,8 +186,8 @@ class RuntimeOptions:
         worker_lock_timeout_ms, orchestrator_lock_timeout_ms: the node's lease is the first or twice the second,
             whichever is less, and at least 1 s (30,000; 5,000). Work of a process that died without a trace is taken
             over after it.
-        worker_lock_renewal_buffer_ms, orchestrator_lock_renewal_buffer_ms, session_lock_timeout_ms,
-            session_lock_renewal_buffer_ms: accepted, without effect.
+        worker_lock_renewal_buffer_ms, orchestrator_lock_renewal_buffer_ms: accepted, without effect.
+        session_lock_timeout_ms, session_lock_renewal_buffer_ms: accepted, without effect.
         max_attempts: of work during which processes died, until it is given up (10).
         on_nondeterminism: what happens to an instance whose code does not fit its history: ``"fail"`` (default) fails
             it; with ``"block"`` it keeps its history and stays Running, is logged and listed by ``Runtime.health()``,
