@@ -56,10 +56,9 @@ ENGINE := go.mod go.sum setup.py pyproject.toml $(shell find core capi \( -name 
 PACKAGE := $(shell find python -name '*.py' -o -name 'py.typed' 2>/dev/null)
 
 # Packages in which goroutines meet: their tests run a second time under the race detector.
-RACE := ./core/engine/... ./core/client/... ./core/store/faulty/... ./core/store/sqlite/... ./capi/...
-# The PostgreSQL provider is not reachable from Python yet; its tests need a server and have a command of their own.
-POSTGRES := ./core/store/postgres/...
-GO_CGO := . "$(CACHE)/toolchain.sh" && CGO_ENABLED=1 go
+RACE := ./core/engine/... ./core/client/... ./core/store/faulty/... ./core/store/sqlite/... ./core/store/postgres/... ./capi/...
+# Lends the programs of a PostgreSQL server to the tests of the engine, which start servers of their own.
+WITH_POSTGRES = "$(BIN)/python" tests/postgres_server.py
 SOAK_SECONDS := $(or $(DUROXIDE_SOAK_SECONDS),600)
 
 .PHONY: help
@@ -76,16 +75,17 @@ test: go-test python-test ## all tests of the engine and of the package
 # Without cgo, so that the engine's own tests need no C compiler.
 .PHONY: go-test
 go-test: $(VENV)/.made
-	CGO_ENABLED=0 go test -timeout 15m $$(go list ./core/... | grep -v /core/store/postgres)
-	$(GO_CGO) test -race -timeout 20m $(RACE)
+	CGO_ENABLED=0 CI=1 $(WITH_POSTGRES) go test -timeout 15m ./core/...
+	. "$(CACHE)/toolchain.sh" && CGO_ENABLED=1 CI=1 $(WITH_POSTGRES) go test -race -timeout 20m $(RACE)
 
 .PHONY: python-test
 python-test: $(VENV)/.installed
 	"$(BIN)/python" -m pytest $(PYTEST)
 
 .PHONY: postgres
-postgres: $(VENV)/.made ## the storage tests on a PostgreSQL server, started here or at DUROXIDE_TEST_DATABASE_URL
-	CGO_ENABLED=0 go test -timeout 15m $(POSTGRES)
+postgres: $(VENV)/.installed ## the tests of PostgreSQL only, on a server started here or at DUROXIDE_TEST_DATABASE_URL
+	CGO_ENABLED=0 CI=1 $(WITH_POSTGRES) go test -timeout 15m ./core/store/postgres/... ./core/simtest/...
+	"$(BIN)/python" -m pytest -k postgres $(PYTEST)
 
 .PHONY: check
 check: $(VENV)/.checked ## format, lint, types, vulnerabilities, links, licences, file lengths
