@@ -88,8 +88,14 @@ postgres: $(VENV)/.installed ## the tests of PostgreSQL only, on a server starte
 	"$(BIN)/python" -m pytest -k postgres $(PYTEST)
 
 .PHONY: check
-check: $(VENV)/.checked ## format, lint, types, vulnerabilities, links, licences, file lengths
+check: $(VENV)/.checked ## format, lint, types, vulnerabilities, links, docs, licences, file lengths
 	@. "$(CACHE)/toolchain.sh" && "$(BIN)/python" tools/check.py
+
+# Strict: a link that leads nowhere and a name that does not exist are errors.
+.PHONY: docs
+docs: $(VENV)/.checked ## guide and API reference as pages in build/docs
+	"$(BIN)/sphinx-build" --fresh-env --nitpicky --fail-on-warning --keep-going --quiet -d "$(CACHE)/docs" docs build/docs
+	@echo "build/docs/index.html"
 
 .PHONY: bench
 bench: $(VENV)/.installed ## speed beside its peers on this machine; BENCH="--full" for long runs

@@ -23,7 +23,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "api_table",
     "checkout_links",
-    "public_names",
+    "docstrings",
 ]
 html_theme = "furo"
 html_title = f"Duroxide {release}"

@@ -1,7 +1,7 @@
 """The directive `api-table`: every public name with its signature and the first sentence about it.
 
 Made from the package itself, so that it cannot miss a name; each name links to its entry in the reference, and a name
-without one is an error of the build.
+without an entry or a docstring is an error of the build.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import re
 from typing import Any
 
 from docutils import nodes
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import duroxide
 from duroxide import aio
 
-NO_SUMMARY = "(not documented)"
+logger = logging.getLogger(__name__)
 
 
 def summary(thing: Any) -> str:
@@ -25,19 +26,20 @@ def summary(thing: Any) -> str:
     paragraph = " ".join(text.split("\n\n")[0].split())
     for end in re.finditer(r"[.:](?= |$)", paragraph):
         sentence = paragraph[: end.end()]
-        if sentence.count("``") % 2 == 0:
+        if sentence.count("``") % 2 == 0 and not sentence.endswith("e.g."):
             return re.sub(":$", ".", sentence)
-    return paragraph or NO_SUMMARY
+    return paragraph
 
 
 def call(thing: Any) -> str:
     """The parameters of a function, without annotations."""
-    parameters = []
-    for parameter in inspect.signature(thing).parameters.values():
-        if parameter.name == "self":
-            continue
-        parameters.append(str(parameter.replace(annotation=inspect.Parameter.empty)))
-    return f"({', '.join(parameters)})"
+    signature = inspect.signature(thing)
+    bare = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+        if parameter.name not in ("self", "cls")
+    ]
+    return str(inspect.Signature(bare))
 
 
 def members(owner: type) -> list[tuple[str, Any]]:
@@ -90,6 +92,8 @@ class ApiTable(SphinxDirective):
         lines = [".. list-table::", "   :header-rows: 1", "   :widths: 55 45", "   :class: api", ""]
         lines += ["   * - name", "     - what it is"]
         for role, target, text, about in rows():
+            if not about:
+                logger.warning("%s has no docstring", target, location=self.get_location())
             lines += [f"   * - :py:{role}:`{text} <{target}>`", f"     - {about}"]
         return self.parse_text_to_nodes("\n".join(lines))
 

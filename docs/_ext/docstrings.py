@@ -1,4 +1,4 @@
-"""Reference names as users import them: `duroxide.Client`; show no private parameters."""
+"""What autodoc makes of the docstrings: names as users import them, no private parameters, plain texts for results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,21 @@ def hide(app: Any, what: str, name: str, thing: Any, options: Any, signature: An
     return re.sub(r", _\w+: [^=]+ = \w+", "", signature), returns
 
 
+def returns(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Take what stands under `Returns:` for text: napoleon takes what is in front of its first colon for a type."""
+    inside = False
+    for number, line in enumerate(lines):
+        if line == "Returns:":
+            lines[number], inside, opening = "", True, ":returns: "
+        elif inside and line.strip():
+            if not line.startswith(" "):
+                return
+            lines[number] = opening + line.strip()
+            opening = "    "
+
+
 def setup(app: Any) -> dict[str, Any]:
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-signature", hide)
+    app.connect("autodoc-process-docstring", returns, priority=100)  # before napoleon
     return {"parallel_read_safe": True}
