@@ -55,8 +55,6 @@ type Store interface {
 	// BuryDead finds nodes that are dead (lease over, or their process provably gone), frees what they held, marks it
 	// suspect and removes their rows, one transaction for each. It returns those buried.
 	BuryDead(ctx context.Context, self NodeID) ([]NodeID, error)
-	// ReleaseAffinity clears the node's name from instances, so that others may take them at once.
-	ReleaseAffinity(ctx context.Context, node NodeID, instances []string) error
 	// ReleaseSessions gives up sessions that the node owns.
 	ReleaseSessions(ctx context.Context, node NodeID, sessions []string) error
 

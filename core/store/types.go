@@ -94,8 +94,6 @@ type Turn struct {
 	Commit   *replay.Commit
 	// Claim: how many of the oldest eligible jobs, the turn's own included, to claim for the node on the way.
 	Claim Claim
-	// NodeGone clears the node's name from the row: others may take the instance at once.
-	NodeGone bool
 }
 
 // TurnResult of one commit.

@@ -39,7 +39,6 @@ const (
 	Renew           Method = "renew"
 	Leave           Method = "leave"
 	BuryDead        Method = "bury dead"
-	ReleaseAffinity Method = "release affinity"
 	ReleaseSessions Method = "release sessions"
 	Status          Method = "status"
 )
@@ -249,11 +248,6 @@ func (s *Store) Leave(ctx context.Context, node store.NodeID) error {
 // BuryDead implements [store.Store].
 func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID, error) {
 	return through(ctx, s, BuryDead, func() ([]store.NodeID, error) { return s.Store.BuryDead(ctx, self) })
-}
-
-// ReleaseAffinity implements [store.Store].
-func (s *Store) ReleaseAffinity(ctx context.Context, node store.NodeID, instances []string) error {
-	return only(ctx, s, ReleaseAffinity, func() error { return s.Store.ReleaseAffinity(ctx, node, instances) })
 }
 
 // ReleaseSessions implements [store.Store].

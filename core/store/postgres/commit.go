@@ -280,9 +280,6 @@ func (c *committing) noteChanges() {
 		if ended(m) || m.CustomStatus != nil || m.KVClearAll || len(m.KV) > 0 {
 			c.tidings.changed(turn.Instance)
 		}
-		if turn.NodeGone && len(c.results[place].Messages) > 0 {
-			c.tidings.others |= store.KindReady
-		}
 	}
 }
 

@@ -166,7 +166,7 @@ func newCommitCall(node store.NodeID, turns []*store.Turn) (*commitCall, error) 
 		}
 	}
 	for _, turn := range turns {
-		if claim := &turn.Claim; !claimsNothing(claim) {
+		if claim := &turn.Claim; !claim.IsEmpty() {
 			c.claimer, c.filter, c.mayTake, c.label = string(claim.Node), newFilter(claim), claim.MayTake, claim.Label
 			c.token = history.NewToken()
 			break
@@ -234,17 +234,13 @@ func (c *commitCall) addTurn(turn *store.Turn) {
 	if m.CustomStatus != nil {
 		statusVersion = &m.CustomStatus.Version
 	}
-	node := c.node
-	if turn.NodeGone {
-		node = ""
-	}
 	limit := int64(0)
-	if !claimsNothing(&turn.Claim) {
+	if !turn.Claim.IsEmpty() {
 		limit = int64(turn.Claim.Limit)
 	}
 	t.instance, t.life = append(t.instance, turn.Instance), append(t.life, turn.Life)
 	t.expect, t.turn = append(t.expect, uuid(turn.Expect)), append(t.turn, uuid(turn.New))
-	t.execution, t.node = append(t.execution, m.Execution), append(t.node, node)
+	t.execution, t.node = append(t.execution, m.Execution), append(t.node, c.node)
 	t.name, t.version = append(t.name, name), append(t.version, version)
 	t.current, t.next, t.last = append(t.current, current), append(t.next, next), append(t.last, last)
 	t.status, t.output, t.failure = append(t.status, status), append(t.output, output), append(t.failure, failure)
@@ -309,7 +305,7 @@ func (c *commitCall) addWork(member int, turn *store.Turn) {
 		j := &turn.Commit.Jobs[i]
 		c.inSessions = c.inSessions || j.Session != ""
 		at := int64(neverClaimed)
-		if j.Session == "" && !claimsNothing(&turn.Claim) && serves(&turn.Claim, j.Name, j.Tag) {
+		if j.Session == "" && !turn.Claim.IsEmpty() && turn.Claim.Serves(j.Name, j.Tag) {
 			rank++
 			at = rank
 		}

@@ -62,15 +62,6 @@ func newFilter(c *store.Claim) filter {
 	return f
 }
 
-func claimsNothing(c *store.Claim) bool {
-	return c.Limit <= 0 || !c.Tags.Untagged && !c.Tags.Any && len(c.Tags.Tags) == 0
-}
-
-// serves reports whether the claim would take a job without a session.
-func serves(c *store.Claim, name, tag string) bool {
-	return c.Activities[name] && (c.Tags.Any || tag == "" && c.Tags.Untagged || tag != "" && slices.Contains(c.Tags.Tags, tag))
-}
-
 // lane hashes tag and name of a job.
 func lane(tag, name string) int64 {
 	h := fnv.New64a()
@@ -89,7 +80,7 @@ func scanJob(rows pgx.Rows, token history.Token) (store.Job, error) {
 
 // ClaimJobs implements [store.Store].
 func (s *Store) ClaimJobs(ctx context.Context, c store.Claim) ([]store.Job, error) {
-	if claimsNothing(&c) {
+	if c.IsEmpty() {
 		return nil, nil
 	}
 	f := newFilter(&c)

@@ -10,9 +10,6 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// bulkDefault is how many instances a bulk operation looks at when no limit is given.
-const bulkDefault = 1000
-
 const (
 	deletedColumns = `verdict text, blocker text, instances bigint, executions bigint, events bigint, messages bigint, removed text[],
 		lost_id bigint[], lost_token uuid[]`
@@ -95,11 +92,7 @@ func choose(f store.BulkFilter, also string) (sql string, args []any) {
 		w.add("i.instance = ANY (?::text[])", f.Instances)
 	}
 	w.int("i.completed_at < ?", f.CompletedBefore)
-	limit := f.Limit
-	if limit <= 0 {
-		limit = bulkDefault
-	}
-	return fmt.Sprintf("SELECT i.id, i.instance FROM {schema}.duroxide_instances i%s ORDER BY i.id LIMIT %d", w.where(), limit), w.args
+	return fmt.Sprintf("SELECT i.id, i.instance FROM {schema}.duroxide_instances i%s ORDER BY i.id LIMIT %d", w.where(), f.Bound()), w.args
 }
 
 // DeleteBulk implements [store.Management]. Instances that run, are children, or have running descendants are skipped.

@@ -1,12 +1,10 @@
 package postgres
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/store"
 )
 
 // What duroxide_untaken gives.
@@ -72,58 +70,5 @@ func (u *untaken) add(what int, r *messageRow, life string) error {
 	return err
 }
 
-// sort puts the messages into the order in which they are applied: cancel, start, the others as they came, mail. A message
-// that was due later than it was inserted (a timer) goes before the first one inserted after its due time.
-func (u *untaken) sort() {
-	if len(u.messages) < 2 {
-		return
-	}
-	slices.SortStableFunc(u.messages, func(a, b history.Message) int {
-		if by := cmp.Compare(place(&a), place(&b)); by != 0 || place(&a) != placeDelayed {
-			return cmp.Or(by, cmp.Compare(a.Row, b.Row))
-		}
-		return cmp.Or(cmp.Compare(a.VisibleAt, b.VisibleAt), cmp.Compare(a.Row, b.Row))
-	})
-	first := slices.IndexFunc(u.messages, func(m history.Message) bool { return place(&m) == placeDelayed })
-	if first < 0 {
-		return
-	}
-	rest := u.messages[first:]
-	split := slices.IndexFunc(rest, func(m history.Message) bool { return place(&m) > placeDelayed })
-	if split < 0 {
-		return
-	}
-	delayed := slices.Clone(rest[:split])
-	merged := rest[:0]
-	for _, m := range slices.Clone(rest[split:]) {
-		for len(delayed) > 0 && (place(&m) == placeMail || delayed[0].VisibleAt < m.InsertedAt) {
-			merged = append(merged, delayed[0])
-			delayed = delayed[1:]
-		}
-		merged = append(merged, m)
-	}
-	u.messages = append(u.messages[:first+len(merged)], delayed...)
-}
-
-const (
-	placeCancel = iota
-	placeStart
-	placeDelayed
-	placeQueue
-	placeMail
-)
-
-func place(m *history.Message) int {
-	switch {
-	case m.Kind == history.MsgCancel:
-		return placeCancel
-	case m.Kind == history.MsgStart:
-		return placeStart
-	case m.Kind == history.MsgMail:
-		return placeMail
-	case m.VisibleAt > m.InsertedAt:
-		return placeDelayed
-	default:
-		return placeQueue
-	}
-}
+// sort puts the messages into the order in which they are applied.
+func (u *untaken) sort() { u.messages = store.Order(u.messages) }

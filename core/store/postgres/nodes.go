@@ -25,8 +25,6 @@ const (
 	selectNodes = `SELECT node, until, until < (SELECT {schema}.duroxide_now()), coalesce(boot, ''), coalesce(namespace, ''), coalesce(pid, 0),
 		coalesce(started, '') FROM {schema}.duroxide_nodes WHERE node <> $1`
 	selectStrays    = `SELECT node FROM {schema}.duroxide_strays() WHERE node <> $1`
-	releaseAffinity = `UPDATE {schema}.duroxide_instances SET node = '' WHERE id IN (
-		SELECT id FROM {schema}.duroxide_instances WHERE instance = ANY ($2::text[]) AND node = $1 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)`
 	releaseSessions = `DELETE FROM {schema}.duroxide_sessions WHERE session IN (
 		SELECT session FROM {schema}.duroxide_sessions WHERE session = ANY ($2::text[]) AND node = $1 ORDER BY session FOR UPDATE)`
 )
@@ -310,21 +308,6 @@ func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID
 		s.nodes.learn(others, false)
 	} // else one that was buried may not know it yet and go on: the next look is made too
 	return buried, nil
-}
-
-// ReleaseAffinity implements [store.Store].
-func (s *Store) ReleaseAffinity(ctx context.Context, node store.NodeID, instances []string) error {
-	if len(instances) == 0 {
-		return nil
-	}
-	err := s.write(ctx, write{operation: "release affinity", run: func(ctx context.Context, c session) error {
-		_, err := c.Exec(ctx, s.sql.in(releaseAffinity), string(node), instances)
-		return err
-	}, applied: again})
-	if err == nil {
-		s.news.announce(store.KindReady)
-	}
-	return err
 }
 
 // ReleaseSessions implements [store.Store].

@@ -5,7 +5,6 @@ import (
 	"os"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -49,20 +48,19 @@ func newStore(tb testing.TB) *Store {
 	return openSchema(tb, newSchema(tb), Options{})
 }
 
-// openClocked opens a store whose time, in the database too, is a test's clock: the shift travels as a setting of each
-// connection.
+// openClocked opens a store whose time, in the database too, is a test's clock: it travels as a setting of each connection
+// that is taken from the pool.
 func openClocked(t *testing.T, clock *storetest.Clock) *Store {
 	t.Helper()
-	shift := func() int64 { return clock.Now() - time.Now().UnixMilli() }
 	o := Options{now: clock.Now, configure: func(c *pgxpool.Config) {
 		c.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
-			_, err := conn.Exec(ctx, "SELECT set_config('duroxide.shift', $1, false)", strconv.FormatInt(shift(), 10))
+			_, err := conn.Exec(ctx, "SELECT set_config('duroxide.now', $1, false)", strconv.FormatInt(clock.Now(), 10))
 			return err == nil, err
 		}
 	}}
 	s := openSchema(t, newSchema(t), o)
 	_, err := s.pool.Exec(context.Background(), s.sql.in(`CREATE OR REPLACE FUNCTION {schema}.duroxide_now() RETURNS bigint LANGUAGE sql VOLATILE
-		AS 'SELECT floor(date_part(''epoch'', pg_catalog.clock_timestamp()) * 1000)::bigint + current_setting(''duroxide.shift'')::bigint'`))
+		AS 'SELECT current_setting(''duroxide.now'')::bigint'`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func scanStatus(row pgx.Row) (*store.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	status.Status, status.Blocked = parseStatus(name), b.told()
+	status.Status, status.Blocked = store.ParseStatus(name), b.told()
 	status.Failure, err = history.DecodeFailure(failure)
 	return status, err
 }
@@ -142,7 +142,7 @@ func scanInstance(rows pgx.Rows) (i store.Instance, id int64, err error) {
 	if err != nil {
 		return i, 0, err
 	}
-	i.Status, i.Blocked = parseStatus(status), b.told()
+	i.Status, i.Blocked = store.ParseStatus(status), b.told()
 	i.Failure, err = history.DecodeFailure(failure)
 	return i, id, err
 }
@@ -269,7 +269,7 @@ func (s *Store) readExecutions(ctx context.Context, q querier, instance string) 
 			return err
 		}
 		var err error
-		e.Status = parseStatus(status)
+		e.Status = store.ParseStatus(status)
 		e.Failure, err = history.DecodeFailure(failure)
 		all = append(all, e)
 		return err

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/duroxide/duroxide/core/history"
-	"github.com/duroxide/duroxide/core/replay"
 )
 
 // storable gives text as Postgres can keep it: valid UTF-8 without NUL. What cannot be kept becomes U+FFFD, since a turn
@@ -68,16 +67,6 @@ func jsonList(names []string) string {
 		panic(err) // strings always encode
 	}
 	return string(text)
-}
-
-// parseStatus is the inverse of String.
-func parseStatus(name string) replay.Status {
-	for _, s := range []replay.Status{replay.Running, replay.Completed, replay.Failed, replay.ContinuedAsNew} {
-		if s.String() == name {
-			return s
-		}
-	}
-	return replay.Running
 }
 
 // tokenScanner reads a uuid that may be NULL.

@@ -67,7 +67,7 @@ type eligible struct {
 
 // claim takes the oldest eligible jobs, at most limit.
 func (t *tx) claim(c *store.Claim, limit int) ([]store.Job, error) {
-	if limit <= 0 || !c.Tags.Untagged && !c.Tags.Any && len(c.Tags.Tags) == 0 {
+	if limit <= 0 || c.IsEmpty() {
 		return nil, nil
 	}
 	found, err := t.eligiblePlain(c, limit)
@@ -122,7 +122,7 @@ func (t *tx) eligiblePlain(c *store.Claim, limit int) ([]eligible, error) {
 		if err != nil || !another {
 			return found, err
 		}
-		if !serves(&c.Tags, tag) || !c.Activities[name] {
+		if !c.Serves(name, tag) {
 			continue
 		}
 		err = prepared(t.Conn, oldestOfPair).text(tag).text(name).int(t.now).int(int64(limit)).
@@ -157,7 +157,7 @@ func (t *tx) eligibleInSessions(c *store.Claim) ([]eligible, error) {
 			continue
 		}
 		_, err = prepared(t.Conn, oldestOfSession).text(session).first(func(s *sqlite.Stmt) {
-			if s.ColumnInt64(1) <= t.now && c.Activities[s.ColumnText(2)] && serves(&c.Tags, s.ColumnText(3)) {
+			if s.ColumnInt64(1) <= t.now && c.Serves(s.ColumnText(2), s.ColumnText(3)) {
 				found = append(found, eligible{id: s.ColumnInt64(0), visible: s.ColumnInt64(1), session: session})
 			}
 		})
@@ -165,10 +165,6 @@ func (t *tx) eligibleInSessions(c *store.Claim) ([]eligible, error) {
 			return nil, err
 		}
 	}
-}
-
-func serves(f *store.TagFilter, tag string) bool {
-	return f.Any || tag == "" && f.Untagged || tag != "" && slices.Contains(f.Tags, tag)
 }
 
 func (t *tx) claimOne(id int64, node store.NodeID) (store.Job, error) {
@@ -217,7 +213,7 @@ func (c *committing) insertJobs(t *tx) error {
 		}
 		q := prepared(t.Conn, insertJob).int(id).int(c.id).int(c.Commit.Execution).int(j.Schedule).text(j.Name).text(j.Input).
 			text(j.Session).text(j.Tag).int(j.TimeoutMS).int(int64(j.Attempt)).int(j.RetryOf).int(t.now)
-		if free <= 0 || inSession || !c.Claim.Activities[j.Name] || !serves(&c.Claim.Tags, j.Tag) {
+		if free <= 0 || inSession || !c.Claim.Serves(j.Name, j.Tag) {
 			if err := q.null().null().exec(); err != nil {
 				return err
 			}

@@ -160,11 +160,7 @@ func (c *committing) passFence(t *tx) error {
 			row.version, row.next = m.Next.Version, m.Next.ID+1
 		}
 	}
-	node := c.node
-	if c.NodeGone {
-		node = ""
-	}
-	q := prepared(t.Conn, fence).blob(c.New[:]).text(string(node)).int(t.now).textOrNull(row.version).
+	q := prepared(t.Conn, fence).blob(c.New[:]).text(string(c.node)).int(t.now).textOrNull(row.version).
 		int(row.execution).intOrNull(row.next).text(row.status)
 	if c.ended() {
 		q.text(m.Output).textOrNull(history.EncodeFailure(m.Failure))

@@ -10,9 +10,6 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// bulkDefault is how many instances a bulk operation looks at when no limit is given.
-const bulkDefault = 1000
-
 // What an instance leaves behind in each table. Its row goes last.
 var deleteStatements = []string{
 	`DELETE FROM duroxide_history WHERE instance_id = ?`,
@@ -154,16 +151,12 @@ func (t *tx) choose(f store.BulkFilter, also string) ([]doomed, error) {
 		w.bind = append(w.bind, func(q *query) { q.text(list) })
 	}
 	w.int("i.completed_at < ?", f.CompletedBefore)
-	limit := f.Limit
-	if limit <= 0 {
-		limit = bulkDefault
-	}
 	q := prepared(t.Conn, "SELECT i.id, i.instance FROM duroxide_instances i"+w.where()+" ORDER BY i.id LIMIT ?")
 	for _, bind := range w.bind {
 		bind(q)
 	}
 	var chosen []doomed
-	err := q.int(int64(limit)).each(func(row *sqlite.Stmt) (bool, error) {
+	err := q.int(int64(f.Bound())).each(func(row *sqlite.Stmt) (bool, error) {
 		chosen = append(chosen, doomed{id: row.ColumnInt64(0), instance: row.ColumnText(1)})
 		return true, nil
 	})

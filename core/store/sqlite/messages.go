@@ -8,6 +8,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/store"
 )
 
 const messageColumns = `id, kind, visible_at, inserted_at, message_id, execution, source, name, data, failure`
@@ -50,7 +51,7 @@ func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, o
 	if err != nil {
 		return u, err
 	}
-	u.messages = order(u.messages)
+	u.messages = store.Order(u.messages)
 	var mail []history.Message
 	for _, queue := range used {
 		waited := slices.Contains(open, queue)
@@ -111,52 +112,6 @@ func scanMessage(s *sqlite.Stmt, life string) (history.Message, error) {
 	var err error
 	m.Failure, err = history.DecodeFailure(s.ColumnText(9))
 	return m, err
-}
-
-// order puts the due messages of an instance into the order in which they are applied: cancel, then start, then the
-// others as they came. A message that was due later than it was inserted (a timer) goes before the first message
-// inserted after its due time.
-func order(due []history.Message) []history.Message {
-	if len(due) < 2 {
-		return due
-	}
-	rank := func(m history.Message) int {
-		switch m.Kind {
-		case history.MsgCancel:
-			return 0
-		case history.MsgStart:
-			return 1
-		default:
-			return 2
-		}
-	}
-	var first, delayed, queue []history.Message
-	for _, m := range due {
-		switch {
-		case rank(m) < 2:
-			first = append(first, m)
-		case m.VisibleAt > m.InsertedAt:
-			delayed = append(delayed, m)
-		default:
-			queue = append(queue, m)
-		}
-	}
-	slices.SortStableFunc(first, func(a, b history.Message) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Row, b.Row))
-	})
-	slices.SortFunc(delayed, func(a, b history.Message) int {
-		return cmp.Or(cmp.Compare(a.VisibleAt, b.VisibleAt), cmp.Compare(a.Row, b.Row))
-	})
-	sortByRow(queue)
-	ordered := append(make([]history.Message, 0, len(due)), first...)
-	for _, m := range queue {
-		for len(delayed) > 0 && delayed[0].VisibleAt < m.InsertedAt {
-			ordered = append(ordered, delayed[0])
-			delayed = delayed[1:]
-		}
-		ordered = append(ordered, m)
-	}
-	return append(ordered, delayed...)
 }
 
 func sortByRow(messages []history.Message) {

@@ -27,7 +27,6 @@ const (
 	// Messages that are due wait in the index of Ready; few of them do, however many instances there are.
 	dueInstances = `SELECT DISTINCT m.instance_id FROM duroxide_messages m JOIN duroxide_instances i ON i.id = m.instance_id
 		WHERE m.visible_at IS NOT NULL AND m.visible_at <= ? AND i.node = ?`
-	releaseAffinity = `UPDATE duroxide_instances SET node = '' WHERE instance = ? AND node = ?`
 )
 
 // joined are the nodes of this process on a file: for them no lock can be probed.
@@ -279,19 +278,4 @@ func (s *Store) bury(ctx context.Context, node store.NodeID, proven bool) (gone 
 		return t.freeWork(node, true)
 	}})
 	return gone && err == nil, err
-}
-
-// ReleaseAffinity implements [store.Store].
-func (s *Store) ReleaseAffinity(ctx context.Context, node store.NodeID, instances []string) error {
-	if len(instances) == 0 {
-		return nil
-	}
-	return s.write(ctx, &member{operation: "release affinity", run: func(t *tx) error {
-		for _, instance := range instances {
-			if err := prepared(t.Conn, releaseAffinity).text(instance).text(string(node)).exec(); err != nil {
-				return err
-			}
-		}
-		return nil
-	}})
 }

@@ -9,7 +9,6 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/duroxide/duroxide/core/history"
-	"github.com/duroxide/duroxide/core/replay"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -42,7 +41,7 @@ func readStatus(c *sqlite.Conn, instance string) (*store.Status, error) {
 	var failure string
 	_, err := prepared(c, selectStatus).text(instance).first(func(row *sqlite.Stmt) {
 		status = &store.Status{
-			Instance: instance, Status: parseStatus(row.ColumnText(0)), Output: row.ColumnText(1), CustomStatus: optionalText(row, 3),
+			Instance: instance, Status: store.ParseStatus(row.ColumnText(0)), Output: row.ColumnText(1), CustomStatus: optionalText(row, 3),
 			CustomStatusVersion: row.ColumnInt64(4), Execution: row.ColumnInt64(5), Blocked: blockedAt(row, 6),
 		}
 		failure = row.ColumnText(2)
@@ -88,7 +87,7 @@ const instanceColumns = `SELECT i.instance, i.name, i.version, i.execution, i.st
 func scanInstance(row *sqlite.Stmt) (store.Instance, error) {
 	i := store.Instance{
 		Instance: row.ColumnText(0), Name: row.ColumnText(1), Version: row.ColumnText(2), Execution: row.ColumnInt64(3),
-		Status: parseStatus(row.ColumnText(4)), Output: row.ColumnText(5), CreatedAt: row.ColumnInt64(7),
+		Status: store.ParseStatus(row.ColumnText(4)), Output: row.ColumnText(5), CreatedAt: row.ColumnInt64(7),
 		UpdatedAt: row.ColumnInt64(8), Parent: row.ColumnText(9), Blocked: blockedAt(row, 11),
 	}
 	var err error
@@ -229,7 +228,7 @@ func readExecutions(c *sqlite.Conn, instance string) ([]store.Execution, error) 
 	err := prepared(c, list).text(instance).each(func(row *sqlite.Stmt) (bool, error) {
 		failure, err := history.DecodeFailure(row.ColumnText(3))
 		all = append(all, store.Execution{
-			Execution: row.ColumnInt64(0), Status: parseStatus(row.ColumnText(1)), Output: row.ColumnText(2), Failure: failure,
+			Execution: row.ColumnInt64(0), Status: store.ParseStatus(row.ColumnText(1)), Output: row.ColumnText(2), Failure: failure,
 			StartedAt: row.ColumnInt64(4), CompletedAt: row.ColumnInt64(5), EventCount: row.ColumnInt64(6),
 		})
 		return true, err
@@ -362,14 +361,4 @@ func (s *Store) InstanceStats(ctx context.Context, instance string) (*store.Inst
 		return err
 	})
 	return stats, err
-}
-
-// parseStatus is the inverse of String.
-func parseStatus(name string) replay.Status {
-	for _, s := range []replay.Status{replay.Running, replay.Completed, replay.Failed, replay.ContinuedAsNew} {
-		if s.String() == name {
-			return s
-		}
-	}
-	return replay.Running
 }

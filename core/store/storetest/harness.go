@@ -14,14 +14,21 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// Clock is the wall clock, moved forward at will. A store under test takes its time from Now.
-type Clock struct{ offset atomic.Int64 }
+// Clock stands still unless it is moved, so that no scenario depends on how long it takes. A store under test takes its
+// time from Now.
+type Clock struct{ now atomic.Int64 }
+
+func newClock() *Clock {
+	c := new(Clock)
+	c.now.Store(time.Now().UnixMilli())
+	return c
+}
 
 // Now in ms since the epoch.
-func (c *Clock) Now() int64 { return time.Now().UnixMilli() + c.offset.Load() }
+func (c *Clock) Now() int64 { return c.now.Load() }
 
 // Advance moves the clock forward.
-func (c *Clock) Advance(d time.Duration) { c.offset.Add(d.Milliseconds()) }
+func (c *Clock) Advance(d time.Duration) { c.now.Add(d.Milliseconds()) }
 
 // Open gives an empty store on the clock. It is closed by the test that asked for it.
 type Open func(t *testing.T, clock *Clock) store.Store
@@ -35,12 +42,12 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"turns", turns}, {"continue", continues}, {"starts", starts}, {"queues", queues}, {"order", ordering}, {"activities", activities},
 		{"sessions", sessions}, {"leases", leases}, {"wake", wakes}, {"kv", kv}, {"deletion", deletion}, {"prune", prunes},
-		{"revive", revives}, {"query", queries}, {"concurrency", concurrency},
+		{"fairness", fairness}, {"revive", revives}, {"query", queries}, {"concurrency", concurrency},
 	} {
 		t.Run(subject.name, func(t *testing.T) {
 			for _, s := range subject.scenarios {
 				t.Run(s.name, func(t *testing.T) {
-					h := &harness{T: t, clock: &Clock{}, ctx: t.Context()}
+					h := &harness{T: t, clock: newClock(), ctx: t.Context()}
 					h.s = open(t, h.clock)
 					s.run(h)
 					if h.s == nil {

@@ -208,19 +208,6 @@ var ordering = []scenario{
 		equalLists(h, "for another node, later", h.ready(nodeB), []string{"a"})
 		equal(h, "it is taken over", h.load("a").Node, nodeB)
 	}},
-	{"an instance whose node gave it up is taken at once", func(h *harness) {
-		h.join(store.Node{ID: nodeA})
-		h.join(store.Node{ID: nodeB})
-		h.running("a")
-		f := h.running("b")
-		turn := f.prepare(func(c *replay.Commit) { f.timer(c, h.clock.Now()+60_000) })
-		turn.NodeGone = true
-		h.ok(f.try(turn).Err)
-		h.enqueue("a", history.MsgEvent, "e", "1")
-		h.enqueue("b", history.MsgEvent, "e", "1")
-		h.ok(h.s.ReleaseAffinity(h.ctx, nodeA, []string{"a"}))
-		equalLists(h, "for another node", h.ready(nodeB), []string{"a", "b"})
-	}},
 	{"of two nodes that find an instance one gets it", func(h *harness) {
 		h.join(store.Node{ID: nodeA})
 		h.join(store.Node{ID: nodeB})
