@@ -7,10 +7,16 @@ import pathlib
 import pytest
 
 from doc_pages import ROOT, Page, blocks, pages, promised
-from duroxide import _options, _runtime
+from duroxide import PostgresProvider, SqliteProvider, _options, _runtime
+from postgres_server import Dropper
+from stores import Schema, new_schema
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda p: str(p.relative_to(ROOT)))
+def shown(page: pathlib.Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", pages(), ids=shown)
 def test_page_keeps_its_word(
     page: pathlib.Path, mode: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -28,8 +34,43 @@ def test_page_keeps_its_word(
             runtime.shutdown()
 
 
+IN_MEMORY = "SqliteProvider.in_memory()"
+SAYS_SQLITE = {"docs/guide/testing.md"}  # copies a file; promises what a store in memory verifies
+
+
+@pytest.mark.parametrize("page", [p for p in pages() if IN_MEMORY in p.read_text(encoding="utf-8")], ids=shown)
+def test_page_holds_on_postgres_too(
+    page: pathlib.Path,
+    database_url: str,
+    request: pytest.FixtureRequest,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if shown(page) in SAYS_SQLITE:
+        pytest.skip("about SQLite")
+    dropper: Dropper = request.getfixturevalue("_dropper")
+    opened: list[tuple[Schema, PostgresProvider]] = []
+
+    def connect() -> PostgresProvider:
+        schema = new_schema(database_url)
+        opened.append((schema, PostgresProvider.connect_with_schema(schema.url, schema.name)))
+        return opened[-1][1]
+
+    monkeypatch.setattr(SqliteProvider, "in_memory", connect)
+    monkeypatch.chdir(tmp_path)
+    try:
+        Page(page, tmp_path).run()
+        assert opened
+    finally:
+        for runtime in set(_runtime._running):
+            runtime.shutdown()
+        for schema, provider in opened:
+            provider.close()
+            dropper.drop(schema.name)
+
+
 def test_pages_are_found() -> None:
-    names = {p.relative_to(ROOT).as_posix() for p in pages()}
+    names = {shown(p) for p in pages()}
     assert {"README.md", "docs/index.md", "docs/quickstart.md", "docs/reference/index.md"} <= names
 
 
