@@ -230,7 +230,7 @@ func (f *file) ensureWriter() error {
 			return err
 		}
 		f.writer = c
-		return prepared(c, "PRAGMA temp_store = MEMORY").exec()
+		return errors.Join(prepared(c, "PRAGMA temp_store = MEMORY").exec(), prepareEnds(c))
 	}
 	c, err := f.connect()
 	if err != nil {
@@ -254,6 +254,16 @@ func (f *file) connect() (*sqlite.Conn, error) {
 	return c, nil
 }
 
+// prepareEnds has what ends a transaction ready before it is needed: without memory there is no preparing it.
+func prepareEnds(c *sqlite.Conn) error {
+	for _, sql := range []string{"COMMIT", "ROLLBACK", "ROLLBACK TO member", "RELEASE member"} {
+		if _, err := c.Prepare(sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // configure makes a connection the writer's.
 func configure(c *sqlite.Conn) error {
 	for _, pragma := range []string{
@@ -274,7 +284,7 @@ func configure(c *sqlite.Conn) error {
 		}
 	}
 	c.SetBusyTimeout(0) // begin waits in its own way
-	return nil
+	return prepareEnds(c)
 }
 
 // dropWriter closes the connection after trouble; the next use opens another. In memory it is the database itself.

@@ -30,7 +30,11 @@ func refuseNetwork(path string) error {
 	if err := unix.Statfs(path, &s); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if name, ok := networkFileSystems[uint32(s.Type)]; ok {
+	return refuseType(path, uint32(s.Type))
+}
+
+func refuseType(path string, magic uint32) error {
+	if name, ok := networkFileSystems[magic]; ok {
 		return fmt.Errorf("%s lies on a network file system (%s), where SQLite loses data: use a local disk, or Postgres "+
 			"for several machines", path, name)
 	}

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0) //nolint:forbidigo // a process of its own
 	}
+	countMemory()
 	os.Exit(m.Run()) //nolint:forbidigo // the end of the tests
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -147,7 +148,7 @@ func (f *file) lead() {
 
 	if group[0].alone != nil {
 		group[0].err = trouble(group[0].operation, f.runAlone(group[0]))
-	} else if err := f.commitGroup(group[0].ctx, group); err != nil {
+	} else if err := f.commitSafely(group[0].ctx, group); err != nil {
 		// Nothing was done. The others have their own patience.
 		group[0].err = err
 		f.queueMu.Lock()
@@ -226,6 +227,19 @@ func (f *file) commitGroup(ctx context.Context, group []*member) error {
 	return nil
 }
 
+// commitSafely answers the members even if a defect makes commitGroup panic: those who wait would wait for ever.
+func (f *file) commitSafely(ctx context.Context, group []*member) error {
+	defer func() {
+		if p := recover(); p != nil {
+			f.dropWriter()
+			for _, m := range group {
+				m.fail(&store.Error{Operation: m.operation, Unknown: true, Err: fmt.Errorf("the store has a defect: %v\n%s", p, debug.Stack())})
+			}
+		}
+	}()
+	return f.commitGroup(ctx, group)
+}
+
 func (m *member) fail(err error) {
 	m.wake = wakeup{}
 	m.err = trouble(m.operation, err)
@@ -250,7 +264,7 @@ func (f *file) commitTogether(ctx context.Context, group []*member) error {
 			wrote = true
 			continue
 		}
-		if f.writer.AutocommitEnabled() {
+		if f.writer == nil || f.writer.AutocommitEnabled() {
 			m.fail(err)
 			return fmt.Errorf("%w: %w", errGone, err)
 		}
@@ -320,6 +334,10 @@ func (f *file) begin(ctx context.Context) error {
 	if wait := f.courtesy(); wait > 0 {
 		f.pause(wait)
 	}
+	f.rollback() // what an earlier one could not take back
+	if err := f.ensureWriter(); err != nil {
+		return err
+	}
 	start := time.Now()
 	for {
 		err := prepared(f.writer, "BEGIN IMMEDIATE").exec()
@@ -359,7 +377,7 @@ func (f *file) courtesy() time.Duration {
 func (f *file) foreignSeen(now time.Time) { f.foreignUntil = now.Add(courtesyTime) }
 
 func (f *file) rollback() {
-	if f.writer.AutocommitEnabled() {
+	if f.writer == nil || f.writer.AutocommitEnabled() {
 		return
 	}
 	if err := prepared(f.writer, "ROLLBACK").exec(); err != nil && !f.memory {
