@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/duroxide/duroxide/core/client"
@@ -53,6 +54,9 @@ func opOpenPostgres(r *request) (any, string, error) {
 		e.Text = strings.TrimPrefix(e.Text, "open: ")
 		if desk != nil {
 			e.Text = desk.hide(e.Text)
+			if desk.open.Load() > 0 {
+				e.Text += "; the password callable did not return in time"
+			}
 		}
 		if e.Fields == nil {
 			e.Fields = map[string]any{"operation": "open", "retryable": false}
@@ -76,6 +80,7 @@ type passwordDesk struct {
 	asked  chan chan<- passwordAnswer
 	quit   chan struct{}
 	closed sync.Once
+	open   atomic.Int64 // questions that Python has not answered
 
 	mu   sync.Mutex
 	last string // what was answered last: it must not show in the text of an error
@@ -128,7 +133,10 @@ func (d *passwordDesk) hide(text string) string {
 }
 
 // passwordQuestion is one connection that waits.
-type passwordQuestion struct{ answer chan<- passwordAnswer }
+type passwordQuestion struct {
+	desk   *passwordDesk
+	answer chan<- passwordAnswer
+}
 
 // opNewPasswordDesk makes a desk for a provider that is opened next.
 func opNewPasswordDesk(*request) (any, string, error) {
@@ -144,7 +152,8 @@ func opAwaitPasswordQuestion(r *request) (any, string, error) {
 	}
 	select {
 	case answer := <-d.asked:
-		return map[string]int64{"handle": register(&passwordQuestion{answer: answer})}, "", nil
+		d.open.Add(1)
+		return map[string]int64{"handle": register(&passwordQuestion{desk: d, answer: answer})}, "", nil
 	case <-d.quit:
 		release(r.handle)
 		return nil, "", nil
@@ -166,6 +175,7 @@ func opAnswerPassword(r *request) (any, string, error) {
 	if err == nil && h.Error != "" {
 		a = passwordAnswer{err: &store.Error{Operation: "ask for the password", Retryable: h.Retryable, Err: errors.New(h.Error)}}
 	}
+	q.desk.open.Add(-1)
 	q.answer <- a
 	return nil, "", nil
 }

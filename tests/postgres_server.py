@@ -139,10 +139,13 @@ class Server:
     Args:
         bin_: the directory of its programs.
         durable: whether it waits for the disk, as in earnest; a server that is only ever shut down need not.
+        copy_of: the primary of which it becomes a read-only standby.
         settings: more of postgresql.conf.
     """
 
-    def __init__(self, bin_: pathlib.Path, *, durable: bool = False, **settings: object) -> None:
+    def __init__(
+        self, bin_: pathlib.Path, *, durable: bool = False, copy_of: Server | None = None, **settings: object
+    ) -> None:
         self._bin = bin_
         self._user = ordinary_user()
         self.home = _temporary(self._user)
@@ -152,9 +155,12 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = {"fsync": "on" if durable else "off", **settings}
         try:
-            self._program(
-                "initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"
-            )
+            into = ("-D", str(self.data), "-U", "postgres", "--no-sync")
+            if copy_of is None:
+                self._program("initdb", *into, "-A", "trust", "-E", "UTF8", "--no-locale")
+            else:
+                source = ("-h", "127.0.0.1", "-p", str(copy_of.port))
+                self._program("pg_basebackup", *into, *source, "-R", "--checkpoint=fast")
             self.start()
         except BaseException:
             self.close()
@@ -265,8 +271,7 @@ def psql(url: str, text: str) -> str:
     done = subprocess.run(
         [psql_program(), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", url],
         input=text,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=120,
         check=False,

@@ -1,4 +1,4 @@
-"""Where the tests keep instances: in memory, in a file, in a schema of a database. Told to child processes as a text."""
+"""Where the tests keep instances: in memory, in a file, in a schema of a database; as a text for child processes."""
 
 from __future__ import annotations
 

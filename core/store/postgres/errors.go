@@ -72,6 +72,10 @@ func isPassing(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
 	}
+	var known *store.Error
+	if errors.As(err, &known) {
+		return known.Retryable
+	}
 	code := sqlState(err)
 	if code == "" {
 		return isBrokenConnection(err)
