@@ -22,7 +22,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "api_table",
-    "checkout_links",
+    "checkout_only",
     "docstrings",
 ]
 html_theme = "furo"

@@ -1,4 +1,5 @@
-"""Links that lead out of docs/ lead into the checkout, which the built pages have not got: show the path instead."""
+"""What the built pages show in place of what only a checkout has: paths for links that lead out of docs/, nothing for
+the code that only the tests of the pages run."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 from sphinx.util import logging
 
 _LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)\s#]+)\)")
+_FOR_TESTS = re.compile(r"^<!-- run: .*?^-->\n", re.M | re.S)
 _log = logging.getLogger(__name__)
 
 
@@ -25,7 +27,7 @@ def show_paths(app: Any, docname: str, source: list[str]) -> None:
         path = target.relative_to(docs.parent).as_posix()
         return f"`{path}`" if link[1].strip("`") == path else f"{link[1]} (`{path}`)"
 
-    source[0] = _LINK.sub(shown, source[0])
+    source[0] = _LINK.sub(shown, _FOR_TESTS.sub("", source[0]))
 
 
 def setup(app: Any) -> dict[str, Any]:
