@@ -48,11 +48,16 @@ type steps struct {
 
 func newSteps(tb testing.TB, s *Store, group int) *steps {
 	tb.Helper()
+	return newStepsOf(tb, s, "instance", group)
+}
+
+func newStepsOf(tb testing.TB, s *Store, name string, group int) *steps {
+	tb.Helper()
 	ctx := context.Background()
 	claim := store.Claim{Node: "n", Limit: 1, Activities: map[string]bool{"work": true}, Tags: store.TagFilter{Untagged: true}}
 	x := &steps{turns: make([]store.Turn, group), next: 2, payload: fmt.Sprintf(`{"a": "%0180d"}`, 7)}
 	for i := range x.turns {
-		id := fmt.Sprintf("instance-%d", i)
+		id := fmt.Sprintf("%s-%d", name, i)
 		if _, err := s.Start(ctx, store.Start{Instance: id, Name: "sequence", Input: "{}"}); err != nil {
 			tb.Fatal(err)
 		}

@@ -1,0 +1,117 @@
+package postgres
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// growthVariable says how many finished instances the test of growth makes; the soak makes a million.
+const growthVariable = "DUROXIDE_TEST_INSTANCES"
+
+// What a store holds that has been in use for long: finished instances of ten events each, with keys and statuses.
+//
+//nolint:dupword // columns
+const finished = `
+	INSERT INTO {schema}.duroxide_instances (instance, life, turn, execution, name, version, status, next_event, output, node, created_at,
+			updated_at, started_at, completed_at, custom_status_version)
+		SELECT 'finished-' || n, md5(n::text), gen_random_uuid(), 1, 'flow', '1.0.0', CASE n % 20 WHEN 0 THEN 'Failed' ELSE 'Completed' END, 11,
+			'{"n": ' || n || '}', 'gone-' || n % 7, n, n, n, n, n % 2
+		FROM generate_series(1, $1) n;
+	INSERT INTO {schema}.duroxide_history (instance_id, execution, first_event, last_event, events)
+		SELECT i.id, 1, e * 3 + 1, CASE e WHEN 2 THEN 10 ELSE e * 3 + 3 END, '[' || repeat('{"kind": "ActivityCompleted", "data": "' || i.id || '"}, ', 4) || '{}]'
+		FROM {schema}.duroxide_instances i CROSS JOIN generate_series(0, 2) e WHERE i.instance LIKE 'finished-%';
+	INSERT INTO {schema}.duroxide_custom_status (instance_id, text)
+		SELECT i.id, 'done' FROM {schema}.duroxide_instances i WHERE i.custom_status_version > 0;
+	INSERT INTO {schema}.duroxide_kv (instance_id, key_hash, key, value, updated_at)
+		SELECT i.id, md5('k')::uuid, 'k', 'v', 0 FROM {schema}.duroxide_instances i WHERE i.id % 10 = 0;`
+
+// A store grows with what has finished, since nothing is removed by itself. What is at work must not become dearer by it.
+func TestFinishedInstancesCostTheHotStatementsNothing(t *testing.T) {
+	needsExplain(t)
+	count := 20_000
+	if text := os.Getenv(growthVariable); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("%s=%q", growthVariable, text)
+		}
+		count = n
+	}
+	ctx := context.Background()
+	schema := newSchema(t) //nolint:contextcheck // tests clean up on their own time
+	p := new(plans)
+	before := openSchema(t, schema, Options{MaxConns: 1}) //nolint:contextcheck // tests clean up on their own time
+	x := newSteps(t, before, 4)                           //nolint:contextcheck // tests clean up on their own time
+	lone := newStepsOf(t, before, "lone", 1)              //nolint:contextcheck // tests clean up on their own time
+	const runs = 300
+	empty := lone.median(t, before, runs)
+	begun := time.Now()
+	for _, sql := range strings.SplitAfter(finished, ";") {
+		if _, err := before.pool.Exec(ctx, before.sql.in(strings.ReplaceAll(sql, "$1", strconv.Itoa(count)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sql := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
+		if _, err := before.pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d instances made in %v", count, time.Since(begun).Round(time.Second))
+	full := lone.median(t, before, runs)
+	bare := bareCommit(t, before, runs)
+	t.Logf("a turn alone: %v in an empty store, %v beside %d finished instances (%.2f times); a bare commit %v", empty, full, count,
+		float64(full)/float64(empty), bare)
+
+	// The plans are right whether they were made before or after.
+	after := openSchema(t, schema, Options{MaxConns: 1, configure: p.watch}) //nolint:contextcheck // tests clean up on their own time
+	hot := hotOperations(t, after, x)                                        //nolint:contextcheck // tests clean up on their own time
+	for range 7 {
+		for _, op := range hot {
+			op.run()
+		}
+	}
+	for _, op := range hot {
+		p.take()
+		op.run()
+		seen := p.take()
+		if len(seen) == 0 {
+			t.Fatalf("%s: no plan was seen", op.name)
+		}
+		for _, plan := range seen {
+			checkPlan(t, op.name, plan)
+		}
+	}
+}
+
+// median of n commits of an instance that is alone.
+func (x *steps) median(tb testing.TB, s *Store, n int) time.Duration {
+	tb.Helper()
+	for range 20 {
+		x.commit(tb, s)
+	}
+	return medianOf(n, func() { x.commit(tb, s) })
+}
+
+func bareCommit(tb testing.TB, s *Store, n int) time.Duration {
+	tb.Helper()
+	return medianOf(n, func() {
+		if _, err := s.pool.Exec(context.Background(), s.sql.in("UPDATE {schema}.duroxide_meta SET value = value WHERE key = 'min_writer'")); err != nil {
+			tb.Fatal(err)
+		}
+	})
+}
+
+func medianOf(n int, run func()) time.Duration {
+	took := make([]time.Duration, n)
+	for i := range took {
+		begun := time.Now()
+		run()
+		took[i] = time.Since(begun)
+	}
+	slices.Sort(took)
+	return took[n/2]
+}
