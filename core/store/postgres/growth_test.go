@@ -47,8 +47,6 @@ func TestFinishedInstancesCostTheHotStatementsNothing(t *testing.T) {
 	before := openSchema(t, schema, Options{MaxConns: 1}) //nolint:contextcheck // tests clean up on their own time
 	x := newSteps(t, before, 4)                           //nolint:contextcheck // tests clean up on their own time
 	lone := newStepsOf(t, before, "lone", 1)              //nolint:contextcheck // tests clean up on their own time
-	const runs = 300
-	empty := lone.median(t, before, runs)
 	begun := time.Now()
 	for _, sql := range strings.SplitAfter(finished, ";") {
 		if _, err := before.pool.Exec(ctx, before.sql.in(strings.ReplaceAll(sql, "$1", strconv.Itoa(count)))); err != nil {
@@ -61,10 +59,11 @@ func TestFinishedInstancesCostTheHotStatementsNothing(t *testing.T) {
 		}
 	}
 	t.Logf("%d instances made in %v", count, time.Since(begun).Round(time.Second))
-	full := lone.median(t, before, runs)
-	bare := bareCommit(t, before, runs)
-	t.Logf("a turn alone: %v in an empty store, %v beside %d finished instances (%.2f times); a bare commit %v", empty, full, count,
-		float64(full)/float64(empty), bare)
+	small := newStore(t) //nolint:contextcheck // tests clean up on their own time
+	other := newStepsOf(t, small, "lone", 1)
+	took := sideBySide(600, func() { lone.commit(t, before) }, func() { other.commit(t, small) }, func() { bareCommit(t, small) })
+	t.Logf("a turn alone: %v beside %d finished instances, %v in an empty store (%.2f times); a bare commit %v",
+		took[0], count, took[1], float64(took[0])/float64(took[1]), took[2])
 
 	// The plans are right whether they were made before or after.
 	after := openSchema(t, schema, Options{MaxConns: 1, configure: p.watch}) //nolint:contextcheck // tests clean up on their own time
@@ -87,31 +86,27 @@ func TestFinishedInstancesCostTheHotStatementsNothing(t *testing.T) {
 	}
 }
 
-// median of n commits of an instance that is alone.
-func (x *steps) median(tb testing.TB, s *Store, n int) time.Duration {
+func bareCommit(tb testing.TB, s *Store) {
 	tb.Helper()
-	for range 20 {
-		x.commit(tb, s)
+	if _, err := s.pool.Exec(context.Background(), s.sql.in("UPDATE {schema}.duroxide_meta SET value = value WHERE key = 'min_writer'")); err != nil {
+		tb.Fatal(err)
 	}
-	return medianOf(n, func() { x.commit(tb, s) })
 }
 
-func bareCommit(tb testing.TB, s *Store, n int) time.Duration {
-	tb.Helper()
-	return medianOf(n, func() {
-		if _, err := s.pool.Exec(context.Background(), s.sql.in("UPDATE {schema}.duroxide_meta SET value = value WHERE key = 'min_writer'")); err != nil {
-			tb.Fatal(err)
+// sideBySide gives the medians of several things that are done in turn, so that what else the machine does meets all alike.
+func sideBySide(n int, things ...func()) []time.Duration {
+	took := make([][]time.Duration, len(things))
+	for range n {
+		for i, do := range things {
+			begun := time.Now()
+			do()
+			took[i] = append(took[i], time.Since(begun))
 		}
-	})
-}
-
-func medianOf(n int, run func()) time.Duration {
-	took := make([]time.Duration, n)
-	for i := range took {
-		begun := time.Now()
-		run()
-		took[i] = time.Since(begun)
 	}
-	slices.Sort(took)
-	return took[n/2]
+	medians := make([]time.Duration, len(things))
+	for i := range took {
+		slices.Sort(took[i])
+		medians[i] = took[i][n/2]
+	}
+	return medians
 }
