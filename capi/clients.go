@@ -92,6 +92,7 @@ type statusAnswer struct {
 	CustomStatus  *string        `json:"custom_status,omitempty"`
 	StatusVersion int64          `json:"custom_status_version"`
 	Failure       *failureAnswer `json:"failure,omitempty"`
+	Blocked       *string        `json:"blocked,omitempty"`
 }
 
 // failureAnswer is what a client's exception carries beside its text.
@@ -106,6 +107,9 @@ type failureAnswer struct {
 
 func answerStatus(s *store.Status) (any, string, error) {
 	a := statusAnswer{Status: s.Status.String(), CustomStatus: s.CustomStatus, StatusVersion: s.CustomStatusVersion}
+	if s.Blocked != nil {
+		a.Blocked = &s.Blocked.Reason
+	}
 	if f := s.Failure; f != nil {
 		text := f.Text()
 		a.Error = &text

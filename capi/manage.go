@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+
+	"github.com/duroxide/duroxide/core/client"
+	"github.com/duroxide/duroxide/core/replay"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -85,4 +89,26 @@ func opPruneBulk(r *request) (any, string, error) {
 		return nil, "", err
 	}
 	return answerPruned(p.store.PruneBulk(r.ctx, h.filter(), h.prune()))
+}
+
+func opRevive(r *request) (any, string, error) {
+	p, err := provider(r)
+	if err != nil {
+		return nil, "", err
+	}
+	h, err := header[nameRequest](r)
+	if err != nil {
+		return nil, "", err
+	}
+	err = p.client.Revive(r.ctx, h.Instance)
+	switch {
+	case errors.Is(err, replay.ErrNotFailed):
+		err = failed(classInvalidArgument, "Invalid input: Instance %s has not failed: there is nothing to revive", h.Instance)
+	case errors.Is(err, replay.ErrOwnFailure):
+		err = failed(classInvalidArgument, "Invalid input: Instance %s failed by its own code and would fail again: start it anew, "+
+			"as with if_exists=\"restart_if_ended\"", h.Instance)
+	case errors.Is(err, client.ErrUnreadable):
+		err = failed(classInvalidArgument, "Invalid input: Instance %s: %v", h.Instance, err)
+	}
+	return nil, "", about(h.Instance, err)
 }

@@ -37,6 +37,7 @@ var operations = [...]operation{
 	31: opDeleteBulk,
 	32: opPrune,
 	33: opPruneBulk,
+	34: opRevive,
 
 	40: opNewRuntime,
 	41: opRegisterActivity,

@@ -25,6 +25,7 @@ type instanceAnswer struct {
 	CreatedAt            int64   `json:"created_at"`
 	UpdatedAt            int64   `json:"updated_at"`
 	ParentInstanceID     *string `json:"parent_instance_id"`
+	Blocked              *string `json:"blocked"`
 }
 
 // outcome is what an ended execution shows as its output: the result, or the text of the failure.
@@ -48,6 +49,9 @@ func answerInstance(i *store.Instance) instanceAnswer {
 		CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt}
 	if i.Parent != "" {
 		a.ParentInstanceID = &i.Parent
+	}
+	if i.Blocked != nil {
+		a.Blocked = &i.Blocked.Reason
 	}
 	return a
 }
@@ -82,6 +86,7 @@ type instancesRequest struct {
 	CreatedBefore   int64  `json:"created_before"`
 	UpdatedAfter    int64  `json:"updated_after"`
 	UpdatedBefore   int64  `json:"updated_before"`
+	Blocked         *bool  `json:"blocked"`
 	OldestFirst     bool   `json:"oldest_first"`
 	Limit           int    `json:"limit"`
 	Cursor          string `json:"cursor"`
@@ -114,7 +119,7 @@ func opInstances(r *request) (any, string, error) {
 	page, err := p.store.Instances(r.ctx, store.InstanceQuery{Name: h.Name, Version: h.Version, IDPrefix: h.IDPrefix,
 		Parent: h.Parent, Status: parseStatus(h.Status), ExecutionStatus: parseStatus(h.ExecutionStatus),
 		CreatedAfter: h.CreatedAfter, CreatedBefore: h.CreatedBefore, UpdatedAfter: h.UpdatedAfter,
-		UpdatedBefore: h.UpdatedBefore, OldestFirst: h.OldestFirst, Limit: h.Limit, Cursor: h.Cursor})
+		UpdatedBefore: h.UpdatedBefore, Blocked: h.Blocked, OldestFirst: h.OldestFirst, Limit: h.Limit, Cursor: h.Cursor})
 	if trouble := (*store.Error)(nil); h.Cursor != "" && errors.As(err, &trouble) && !trouble.Retryable {
 		return nil, "", failed(classInvalidArgument, "Invalid input: %v", trouble.Err)
 	}
@@ -311,7 +316,8 @@ func opWaiting(r *request) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if _, err := p.client.Status(r.ctx, h.Instance); err != nil {
+	status, err := p.client.Status(r.ctx, h.Instance)
+	if err != nil {
 		return nil, "", about(h.Instance, err)
 	}
 	events, err := p.store.History(r.ctx, h.Instance, 0)
@@ -319,10 +325,13 @@ func opWaiting(r *request) (any, string, error) {
 		return nil, "", about(h.Instance, err)
 	}
 	waits := client.OpenWaits(events)
-	answers := make([]waitingAnswer, len(waits))
-	for i, w := range waits {
-		answers[i] = waitingAnswer{Kind: w.Kind, Name: given(w.Name), EventID: w.EventID, Since: w.Since,
-			DueAt: given(w.DueAt), Attempt: given(w.Attempt), Location: w.At}
+	answers := make([]waitingAnswer, 0, len(waits)+1)
+	if b := status.Blocked; b != nil {
+		answers = append(answers, waitingAnswer{Kind: "code", Name: &b.Reason, Since: b.SinceMS, Location: b.At})
+	}
+	for _, w := range waits {
+		answers = append(answers, waitingAnswer{Kind: w.Kind, Name: given(w.Name), EventID: w.EventID, Since: w.Since,
+			DueAt: given(w.DueAt), Attempt: given(w.Attempt), Location: w.At})
 	}
 	return answers, "", nil
 }

@@ -200,6 +200,9 @@ func (w listener) Wake(news store.Wake) {
 // store is asked, which knows who committed it last.
 func (r *Runtime) newsLocked(id string) {
 	inst := r.instances[id]
+	if b := r.blocked[id]; b != nil {
+		b.lookAt = 0
+	}
 	if inst == nil {
 		r.scout.want(askWoken)
 		kick(r.scoutKick)

@@ -17,6 +17,9 @@ type Health struct {
 	Blocked        []string     `json:"blocked"` // "instance: reason"
 }
 
+// blockedShown bounds the blocked instances that one answer names.
+const blockedShown = 1000
+
 // StuckLane is a lane that stays in the user code of a turn.
 type StuckLane struct {
 	Lane     int64  `json:"lane"` // id of its LaneRequest: the host knows the thread, and with it the line
@@ -39,6 +42,11 @@ func (r *Runtime) Health(ctx context.Context) Health {
 	var unclaimed []store.WaitingJobs
 	if err == nil {
 		unclaimed, err = r.store.WaitingJobs(ctx)
+	}
+	yes := true
+	var blocked store.InstancePage
+	if err == nil {
+		blocked, err = r.store.Instances(ctx, store.InstanceQuery{Blocked: &yes, OldestFirst: true, Limit: blockedShown})
 	}
 	stamp := r.store.Now()
 	h := Health{StoreReachable: err == nil, Stuck: []StuckLane{}, Waiting: []OldestWait{}, Blocked: []string{}}
@@ -80,8 +88,10 @@ func (r *Runtime) Health(ctx context.Context) Health {
 			h.Blocked = append(h.Blocked, u.Instance+": no runtime registers "+wantedName(u))
 		}
 	}
-	for instance, reason := range r.blocked {
-		h.Blocked = append(h.Blocked, instance+": "+reason)
+	for i := range blocked.Items {
+		if b := blocked.Items[i].Blocked; b != nil {
+			h.Blocked = append(h.Blocked, blocked.Items[i].Instance+": "+b.Reason)
+		}
 	}
 	slices.Sort(h.Blocked)
 	slices.SortFunc(h.Waiting, func(a, b OldestWait) int { return int(b.AgeMS - a.AgeMS) })

@@ -48,9 +48,9 @@ type Runtime struct {
 	jobNews  int        // grows with every word of unclaimed jobs
 	sessions sessions
 	suspects suspects
-	warned   map[string]bool   // names that nobody registers, already logged
-	blocked  map[string]string // instances whose code does not fit their history, and how
-	logs     []func()          // records that wait for the clock
+	warned   map[string]bool // names that nobody registers, already logged
+	blocked  map[string]*blockedInstance
+	logs     []func() // records that wait for the clock
 
 	unsettled      int // activity results without a commit
 	unsettledBytes int64
@@ -148,7 +148,7 @@ func New(s store.Store, o Options) (*Runtime, error) {
 	}
 	r.live = newLives(o.LiveExecutions, o.LiveBytes)
 	r.warned = map[string]bool{}
-	r.blocked = map[string]string{}
+	r.blocked = map[string]*blockedInstance{}
 	r.sessions.held = map[string]*session{}
 	r.clock.due = map[string]int64{}
 	r.ctx, r.cancel = context.WithCancel(context.Background())

@@ -165,7 +165,7 @@ func (r *Runtime) findReady(why ask) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			inst := r.instances[id]
-			return inst != nil && inst.state != idle
+			return inst != nil && inst.state != idle || r.restsBlockedLocked(id)
 		},
 	})
 	if err != nil {

@@ -134,6 +134,8 @@ func (r *Runtime) runTurn(l *lane, inst *instance) *step {
 		var have history.Token
 		if live != nil {
 			have = live.turn
+		} else {
+			have = r.blockedTurn(inst.id)
 		}
 		s, err := r.store.Load(r.ctx, inst.id, have)
 		switch {
@@ -157,6 +159,14 @@ func (r *Runtime) runTurn(l *lane, inst *instance) *step {
 				r.leaveToOther(t)
 				return nil
 			}
+		}
+		if live == nil && have != (history.Token{}) {
+			if s.Turn != have {
+				r.unblock(inst.id)
+			} else if s = r.stillBlocked(t, s); s == nil {
+				return nil
+			}
+			snap = s
 		}
 		if live == nil {
 			r.meters.loads.Add(1)
@@ -289,27 +299,12 @@ func (r *Runtime) revive(l *lane, t *turning, snap *store.Snapshot, messages []h
 		live.x = replay.New(id)
 	} else {
 		r.user(l, func() { live.x = replay.Load(id, l.host.Code(live.id), snap.Events) })
-		if differs := live.x.Mismatch(); differs != nil && r.opt.BlockNondeterminism {
-			r.block(t, differs)
+		if differs := live.x.Mismatch(); differs != nil && r.opt.BlockNondeterminism && !isCancelled(messages) {
+			r.block(t, snap, differs)
 			return nil, nil
 		}
 	}
 	return live, nil
-}
-
-// block leaves an instance as it is because its code does not fit its history. Its messages stay in the store: it is
-// tried again with the next news, and when a runtime with other code starts.
-func (r *Runtime) block(t *turning, differs *history.Failure) {
-	reason := differs.Text()
-	r.mu.Lock()
-	said := r.blocked[t.inst.id] == reason
-	r.blocked[t.inst.id] = reason
-	r.mu.Unlock()
-	r.dropLive(t.inst)
-	r.abandonTurn(t)
-	if !said {
-		r.logf("error", "instance is blocked until code that fits its history is deployed: "+reason, "instance_id", t.inst.id, "at", differs.At)
-	}
 }
 
 // restoreTurn ends a turn without a commit: results that were taken are offered again.
