@@ -24,6 +24,7 @@ type postgresRequest struct {
 	MaxConnections   int    `json:"max_connections"`
 	ConnectTimeoutMS int64  `json:"connect_timeout_ms"`
 	AcquireTimeoutMS int64  `json:"acquire_timeout_ms"`
+	MustExist        bool   `json:"must_exist"`
 	Passwords        int64  `json:"passwords"` // handle of a password desk; 0 = none, the password stands in the URL
 }
 
@@ -32,7 +33,9 @@ func opOpenPostgres(r *request) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	o := postgres.Options{Schema: h.Schema, MaxConns: h.MaxConnections, ConnectTimeout: milliseconds(h.ConnectTimeoutMS)}
+	o := postgres.Options{
+		Schema: h.Schema, MustExist: h.MustExist, MaxConns: h.MaxConnections, ConnectTimeout: milliseconds(h.ConnectTimeoutMS),
+	}
 	bound := defaultCallBound
 	if h.AcquireTimeoutMS > 0 {
 		bound = milliseconds(h.AcquireTimeoutMS)

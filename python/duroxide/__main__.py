@@ -1,6 +1,7 @@
 """Looks into a database from the command line: ``python -m duroxide check | history | version``.
 
-It runs in a process of its own and may look while other processes use the database.
+The database is a SQLite file, or a PostgreSQL database by its URL (what that leaves out comes from the PG* variables),
+with ``--schema`` when it is not "public". It runs in a process of its own and may look while others use the database.
 """
 
 from __future__ import annotations
@@ -15,23 +16,28 @@ from typing import Optional
 
 from duroxide._client import Client
 from duroxide._errors import DuroxideError
-from duroxide._providers import SqliteProvider
+from duroxide._providers import PostgresProvider, Provider, SqliteProvider
 from duroxide._results import Event
 from duroxide._version import __version__
 
 _SHOWN = 100  # characters of a payload
 
 
-def _open(path: str) -> SqliteProvider:
+def _open(place: str, schema: Optional[str]) -> Provider:
     """Open a database that exists: looking into a missing one is a typing error, not a wish for a new one."""
-    name = path[len("sqlite:") :] if path.startswith("sqlite:") else path
+    if place.startswith(("postgresql://", "postgres://")):
+        return PostgresProvider._existing(place, schema)
+    if schema is not None:
+        sys.exit("duroxide: --schema is for PostgreSQL")
+    name = place[len("sqlite:") :] if place.startswith("sqlite:") else place
     if not os.path.exists(name):
         sys.exit(f"duroxide: there is no file {name}")
-    return SqliteProvider.open(path)
+    return SqliteProvider.open(place)
 
 
-def _check(path: str) -> int:
-    with _open(path) as provider:
+def _check(place: str, schema: Optional[str]) -> int:
+    with _open(place, schema) as provider:
+        described = provider._described if isinstance(provider, PostgresProvider) else place
         problems = provider._check()
         metrics = Client(provider).get_system_metrics()
     for problem in problems:
@@ -39,12 +45,12 @@ def _check(path: str) -> int:
     if problems:
         print(f"{len(problems)} problems", file=sys.stderr)
         return 1
-    print(f"{path}: {metrics.total_instances} instances, {metrics.total_events} events: all invariants hold")
+    print(f"{described}: {metrics.total_instances} instances, {metrics.total_events} events: all invariants hold")
     return 0
 
 
-def _history(path: str, instance: str, execution: Optional[int]) -> int:
-    with _open(path) as provider:
+def _history(place: str, schema: Optional[str], instance: str, execution: Optional[int]) -> int:
+    with _open(place, schema) as provider:
         client = Client(provider)
         info = client.get_instance_info(instance)
         number = info.current_execution_id if execution is None else execution
@@ -103,9 +109,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m duroxide", description="Look into a database of duroxide.")
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="check the invariants of a database")
-    check.add_argument("path", help="the database file")
     history = commands.add_parser("history", help="show what happened in an instance")
-    history.add_argument("path", help="the database file")
+    for command in (check, history):
+        command.add_argument("database", help="the file, or postgresql://user:password@host/database")
+        command.add_argument("--schema", help="of a PostgreSQL database; default: public")
     history.add_argument("instance", help="id of the instance")
     history.add_argument("--execution", type=int, help="number of the execution; default: the current one")
     commands.add_parser("version", help="show the version of this package")
@@ -115,8 +122,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             print(f"duroxide {__version__}")
             return 0
         if given.command == "check":
-            return _check(given.path)
-        return _history(given.path, given.instance, given.execution)
+            return _check(given.database, given.schema)
+        return _history(given.database, given.schema, given.instance, given.execution)
     except DuroxideError as e:
         print(f"duroxide: {e}", file=sys.stderr)
         return 1

@@ -245,6 +245,16 @@ class PostgresProvider(Provider):
         return cls._connect(head, Tokens(options))
 
     @classmethod
+    def _existing(cls, url: str, schema: Optional[str]) -> PostgresProvider:
+        """connect() that makes no tables: ProviderError when there are none."""
+        head = {
+            "url": _postgres_url(url),
+            "schema": _schema("public" if schema is None else schema),
+            "must_exist": True,
+        }
+        return cls._connect(head, None)
+
+    @classmethod
     def _connect(cls, head: dict[str, Any], password: Optional[Callable[[], str]]) -> PostgresProvider:
         opened: PostgresProvider
         if password is None:

@@ -36,7 +36,7 @@ const (
 
 // migrate brings the schema up to date. Everything is one transaction under a lock that ends with it, so any number of
 // processes may start at once, behind a pooler too, and a migration that fails leaves nothing.
-func (s *Store) migrate(ctx context.Context) error {
+func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	newest, err := fs.Glob(schemaFiles, "schema/*.sql")
 	if err != nil {
 		return err
@@ -46,6 +46,8 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	switch {
+	case current == 0 && mustExist:
+		return fmt.Errorf("there are no tables of duroxide in schema %q", s.schema)
 	case current == len(newest):
 		return s.checkWriter(ctx)
 	case current > len(newest):

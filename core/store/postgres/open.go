@@ -31,6 +31,8 @@ const (
 type Options struct {
 	// Schema that holds the tables; created when it is missing. Empty: public. At most 63 bytes.
 	Schema string
+	// MustExist refuses a schema without tables instead of making them: for tools that only look.
+	MustExist bool
 	// MaxConns bounds the pool; 0: pool_max_conns of the URL, else 10. One connection more listens.
 	MaxConns int
 	// ConnectTimeout bounds Open and each later attempt to connect; 0: connect_timeout of the URL, else 10 s.
@@ -131,7 +133,7 @@ func open(ctx context.Context, url string, o Options) (s *Store, secret string, 
 	if err := s.checkServer(ctx); err != nil {
 		return nil, secret, connecting(ctx, err, config.ConnConfig.ConnectTimeout)
 	}
-	if err := s.migrate(ctx); err != nil {
+	if err := s.migrate(ctx, o.MustExist); err != nil {
 		return nil, secret, connecting(ctx, err, config.ConnConfig.ConnectTimeout)
 	}
 	poll := o.PollInterval
