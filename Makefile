@@ -101,6 +101,10 @@ docs: $(VENV)/.checked ## guide and API reference as pages in build/docs
 bench: $(VENV)/.installed ## speed beside its peers on this machine; BENCH="--full" for long runs
 	@"$(BIN)/python" bench/run.py $(BENCH)
 
+.PHONY: bench-postgres
+bench-postgres: $(VENV)/.installed ## the same on a PostgreSQL server of its own
+	@"$(BIN)/python" bench/run.py --store postgres $(BENCH)
+
 .PHONY: soak
 soak: $(VENV)/.installed ## kill and restart workers for DUROXIDE_SOAK_SECONDS (default 600)
 	DUROXIDE_SOAK_SECONDS=$(SOAK_SECONDS) "$(BIN)/python" -m pytest tests/recovery -m soak -s $(PYTEST)

@@ -1,10 +1,11 @@
-"""The workloads for dbos on its SQLite system database.
+"""The workloads for dbos on its system database.
 
-    python dbos_load.py WORKLOAD FOLDER COUNT
+    python dbos_load.py WORKLOAD WHERE COUNT
 
-Prints one line of JSON with the figures of the workload; times are in seconds. A workflow is
-started and its result awaited through its handle, as its documentation shows; steps that run
-at once are gathered in an async workflow. It has no database in memory.
+WHERE is a folder for a SQLite file, or the URL of a PostgreSQL database. Prints one line of
+JSON with the figures of the workload; times are in seconds. A workflow is started and its
+result awaited through its handle, as its documentation shows; steps that run at once are
+gathered in an async workflow. It has no database in memory.
 """
 
 import asyncio
@@ -43,6 +44,11 @@ async def fan_out(count):
     return len(await asyncio.gather(*(noop_async(number) for number in range(count))))
 
 
+@DBOS.workflow()
+def wait_once():
+    return DBOS.recv("go", timeout_seconds=3600)
+
+
 def run(workflow, value):
     """Run one workflow from start to result; gives its seconds."""
     begun = time.perf_counter()
@@ -68,6 +74,18 @@ def steps(count):
     return {"per_step": run(sequence, count) / count}
 
 
+def event_hop(count):
+    times = []
+    for _ in range(count):
+        handle = DBOS.start_workflow(wait_once)
+        time.sleep(0.3)  # until it waits
+        begun = time.perf_counter()
+        DBOS.send(handle.workflow_id, "x", "go")
+        handle.get_result()
+        times.append(time.perf_counter() - begun)
+    return {"p50": sorted(times)[count // 2]}
+
+
 def fan(count):
     async def start():
         handle = await DBOS.start_workflow_async(fan_out, count)
@@ -80,6 +98,7 @@ def fan(count):
 
 WORKLOADS = {
     "hello": one_by_one,
+    "event_hop": event_hop,
     "steps": steps,
     "open_hellos": lambda count: {"per_second": count / run_all(count, hello, "x")},
     "fan_out": fan,
@@ -97,12 +116,13 @@ def journal(path):
     return f"journal_mode={mode} synchronous={('OFF', 'NORMAL', 'FULL', 'EXTRA')[level]}"
 
 
-def configure(folder):
-    database = f"{folder}/dbos.sqlite"
+def configure(where):
+    """Gives what is to be said about its database."""
+    database = None if where.startswith("postgresql:") else f"{where}/dbos.sqlite"
     DBOS(
         config={
             "name": "bench",
-            "system_database_url": f"sqlite:///{database}",
+            "system_database_url": f"sqlite:///{database}" if database else where,
             "log_level": "ERROR",
             "run_admin_server": False,
         }
@@ -111,12 +131,13 @@ def configure(folder):
 
 
 def main():
-    workload, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    database = configure(folder)
+    workload, where, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    database = configure(where)
     DBOS.launch()
     run(hello, "x")
     figures = WORKLOADS[workload](count)
-    figures["note"] = journal(database)
+    if database:
+        figures["note"] = journal(database)
     print(json.dumps(figures), flush=True)
     DBOS.destroy()
 

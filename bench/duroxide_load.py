@@ -1,16 +1,17 @@
 """The workloads for engines with the Python API of duroxide: this package and `duroxide` 0.2.2.
 
-    python duroxide_load.py WORKLOAD FOLDER COUNT
+    python duroxide_load.py WORKLOAD WHERE COUNT
 
-Prints one line of JSON with the figures of the workload; times are in seconds. Uses only
-what both engines have, with the defaults of both.
+WHERE is a folder for a SQLite file, or the URL of a PostgreSQL database. Prints one line of
+JSON with the figures of the workload; times are in seconds. Uses only what both engines have,
+with the defaults of both.
 """
 
 import json
 import sys
 import time
 
-from duroxide import Client, PyRuntimeOptions, Runtime, SqliteProvider
+from duroxide import Client, PostgresProvider, PyRuntimeOptions, Runtime, SqliteProvider
 
 HOUR_MS = 3_600_000
 
@@ -35,15 +36,28 @@ def fan_out(ctx, count):
     return len(results)
 
 
+def wait_once(ctx, input):
+    received = yield ctx.wait_for_event("go")
+    return received
+
+
+WORKFLOWS = {"Hello": hello, "Sequence": sequence, "FanOut": fan_out, "WaitOnce": wait_once}
+
+
 class Engine:
     """A running runtime with the workloads registered, and a client beside it."""
 
-    def __init__(self, folder, in_memory):
-        self.provider = SqliteProvider.in_memory() if in_memory else SqliteProvider.open(f"{folder}/bench.db")
+    def __init__(self, where, in_memory):
+        if in_memory:
+            self.provider = SqliteProvider.in_memory()
+        elif where.startswith("postgresql:"):
+            self.provider = PostgresProvider.connect(where)
+        else:
+            self.provider = SqliteProvider.open(f"{where}/bench.db")
         self.client = Client(self.provider)
         self.runtime = Runtime(self.provider, PyRuntimeOptions(log_level="error"))
         self.runtime.register_activity("Noop", noop)
-        for name, function in [("Hello", hello), ("Sequence", sequence), ("FanOut", fan_out)]:
+        for name, function in WORKFLOWS.items():
             self.runtime.register_orchestration(name, function)
 
     def __enter__(self):
@@ -96,6 +110,20 @@ def fan(engine, count):
     return {"seconds": engine.run("fan", "FanOut", count)}
 
 
+def event_hop(engine, count):
+    """From raising an event until the result of the workflow that waited for it."""
+    times = []
+    for number in range(count):
+        instance = f"hop-{number}"
+        engine.start(instance, "WaitOnce", None)
+        time.sleep(0.3)  # until it waits
+        begun = time.perf_counter()
+        engine.client.raise_event(instance, "go", "x")
+        engine.finish(instance)
+        times.append(time.perf_counter() - begun)
+    return {"p50": sorted(times)[count // 2]}
+
+
 def open_steps(engine, count):
     return {"per_second": count * 100 / engine.run_all(count, "Sequence", 100)}
 
@@ -110,6 +138,7 @@ def idle(engine, count):
 WORKLOADS = {
     "idle": idle,
     "hello": one_by_one,
+    "event_hop": event_hop,
     "steps": steps,
     "open_hellos": open_hellos,
     "fan_out": fan,
@@ -122,8 +151,8 @@ WORKLOADS = {
 
 
 def main():
-    workload, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    with Engine(folder, in_memory=workload.startswith("memory_")) as engine:
+    workload, where, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    with Engine(where, in_memory=workload.startswith("memory_")) as engine:
         figures = WORKLOADS[workload](engine, count)
     print(json.dumps(figures), flush=True)
 

@@ -1,11 +1,12 @@
 """Runs the benchmarks of all systems in one run, prints the table, writes bench/results/*.json.
 
-Started by `make bench`. Exit status 1: a workload of ours failed, or a target was missed.
+Started by `make bench` and `make bench-postgres`. Exit status 1: a workload of ours failed, or a target was missed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +40,7 @@ class Workload(NamedTuple):
     rounds: int = 3  # runs of ours, of which the median counts
 
 
-WORKLOADS = [
+SQLITE_WORKLOADS = [
     Workload("hello", 20, 20),
     Workload("steps", 300, 60),
     Workload("open_hellos", 300, 300),
@@ -51,6 +53,93 @@ WORKLOADS = [
     Workload("idle", 10, 10, rounds=1),
     Workload("recovery", 20, 2, rounds=1),
 ]
+POSTGRES_WORKLOADS = [
+    Workload("hello", 50, 20),
+    Workload("steps", 300, 60),
+    Workload("open_hellos", 300, 300),
+    Workload("fan_out", 1_000, 1_000),
+    Workload("event_hop", 20, 10),
+    Workload("steps_1000", 1_000, 0, rounds=1),
+    Workload("steps_10000", 10_000, 0, rounds=1),
+    Workload("open_steps", 300, 0, rounds=1),
+    Workload("processes_1", 300, 0, rounds=1),
+    Workload("processes_2", 300, 0, rounds=1),
+    Workload("processes_4", 300, 0, rounds=1),
+    Workload("idle", 15, 0, rounds=1),
+]
+
+
+class Files:
+    """Each workload has a SQLite file in a folder of its own."""
+
+    name = "sqlite"
+    workloads = SQLITE_WORKLOADS
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[str]:
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            yield folder
+
+    def bare(self) -> list[str]:
+        return ["go", "run", "./bench/commit", "{place}", "2000"]
+
+    def about(self, results: targets.Results) -> str:
+        note = next((f["note"] for f in results.get("dbos", {}).values() if "note" in f), None)
+        return f"ours: WAL, synchronous=FULL; dbos: {note or 'not run'}; peer: its defaults."
+
+
+class Databases:
+    """Each workload has a database of its own on one server, which waits for the disk at each commit."""
+
+    name = "postgres"
+    workloads = POSTGRES_WORKLOADS
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.version = server.sql("SHOW server_version")
+        self._made = 0
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[str]:
+        self._made += 1
+        name = f"bench_{self._made}"
+        self.server.sql(f"CREATE DATABASE {name}")
+        try:
+            yield self.server.url.rpartition("/")[0] + f"/{name}"
+        finally:
+            self.server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def bare(self) -> list[str]:
+        return ["go", "run", "./bench/pgcommit", "{place}", "2000"]
+
+    def about(self, results: targets.Results) -> str:
+        lines = [f"PostgreSQL {self.version} on this machine, its defaults (fsync and synchronous_commit on)."]
+        for count in (1, 2, 4):
+            figures = results.get("ours", {}).get(f"processes_{count}", {})
+            if "worker_cores" in figures:
+                lines.append(
+                    f"{count} processes: {figures['per_second']:,.0f} steps/s; cores busy: workers "
+                    f"{figures['worker_cores']:.2f}, client {figures['client_cores']:.2f}, database "
+                    f"{figures['database_cores']:.2f}"
+                )
+        return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def opened(store: str) -> Iterator[Any]:
+    """Where the workloads keep their data."""
+    if store == "sqlite":
+        yield Files()
+        return
+    sys.path.insert(0, str(ROOT / "tests"))
+    import postgres_server
+
+    with postgres_server.binaries() as programs:
+        server = postgres_server.Server(programs, durable=True)
+        try:
+            yield Databases(server)
+        finally:
+            server.close()
 
 
 def interpreter(system: str) -> str:
@@ -91,20 +180,23 @@ def measure(command: list[str]) -> dict[str, Any]:
     return figures
 
 
-def command_of(system: str, python: str, workload: str, folder: str, count: int) -> list[str]:
+def command_of(store: Any, system: str, python: str, workload: str, place: str, count: int) -> list[str]:
     api = "dbos" if system == "dbos" else "duroxide"
     if workload == "recovery":
-        return [sys.executable, str(HERE / "recovery.py"), python, api, folder, str(count)]
-    return [python, str(HERE / f"{api}_load.py"), workload, folder, str(count)]
+        return [sys.executable, str(HERE / "recovery.py"), python, api, place, str(count)]
+    if workload.startswith("processes_"):
+        processes = workload.rpartition("_")[2]
+        return [python, str(HERE / "processes.py"), place, processes, str(count), str(store.server.pid)]
+    return [python, str(HERE / f"{api}_load.py"), workload, place, str(count)]
 
 
-def run_workload(workload: Workload, system: str, python: str, full: bool) -> dict[str, Any]:
+def run_workload(store: Any, workload: Workload, system: str, python: str, full: bool) -> dict[str, Any]:
     """The median figures of all rounds of a workload under one system."""
     count = workload.ours if system == "ours" or full else workload.others
     rounds = []
     for _ in range(workload.rounds if system == "ours" else 1):
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            figures = measure(command_of(system, python, workload.name, folder, count))
+        with store.place() as place:
+            figures = measure(command_of(store, system, python, workload.name, place, count))
         if "failed" in figures:
             return figures
         rounds.append(figures)
@@ -115,9 +207,9 @@ def run_workload(workload: Workload, system: str, python: str, full: bool) -> di
     return merged
 
 
-def run_commit() -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        return measure(["go", "run", "./bench/commit", folder, "2000"])
+def run_commit(store: Any) -> dict[str, Any]:
+    with store.place() as place:
+        return measure([part.format(place=place) for part in store.bare()])
 
 
 def machine() -> dict[str, Any]:
@@ -139,45 +231,51 @@ def chosen(text: str, known: list[str], what: str) -> list[str]:
 
 
 def main() -> int:
-    known = [workload.name for workload in WORKLOADS]
     parser = argparse.ArgumentParser(description="Speed beside the peers, on this machine.")
+    parser.add_argument("--store", choices=["sqlite", "postgres"], default="sqlite", help="where workflows are kept")
     parser.add_argument("--full", action="store_true", help="the others at our counts: slow")
-    parser.add_argument("--only", default=",".join(known), help=f"of {', '.join(known)}")
+    parser.add_argument("--only", help="some workloads, with commas between")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help=f"of {', '.join(SYSTEMS)}")
     arguments = parser.parse_args()
     systems = chosen(arguments.systems, SYSTEMS, "system")
-    names = chosen(arguments.only, known, "workload")
-
     CACHE.mkdir(parents=True, exist_ok=True)
-    about = machine()
+    with opened(arguments.store) as store:
+        return run(store, systems, arguments)
+
+
+def run(store: Any, systems: list[str], arguments: argparse.Namespace) -> int:
+    known = [workload.name for workload in store.workloads]
+    names = chosen(arguments.only, known, "workload") if arguments.only else known
+    about = {**machine(), "store": store.name}
     pythons = {system: interpreter(system) for system in systems}
     print("running: bare commit", file=sys.stderr)
-    results: targets.Results = {"commit": {"commit": run_commit()}}
+    results: targets.Results = {"commit": {"commit": run_commit(store)}}
     failed = "failed" in results["commit"]["commit"]
-    for workload in WORKLOADS:
+    for workload in store.workloads:
         if workload.name not in names:
             continue
         for system in systems:
             wanted = system == "ours" or arguments.full or workload.others
+            if system != "ours" and workload.name.startswith("processes_"):
+                wanted = False
             if not wanted or (system == "dbos" and workload.name.startswith(("memory_", "idle"))):
                 continue
             print(f"running: {workload.name} ({system})", file=sys.stderr)
-            figures = run_workload(workload, system, pythons[system], arguments.full)
+            figures = run_workload(store, workload, system, pythons[system], arguments.full)
             results.setdefault(system, {})[workload.name] = figures
             if "failed" in figures:
                 print(f"  FAILED: {figures['failed']}", file=sys.stderr)
                 failed = failed or system == "ours"
 
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{about['when'].replace(':', '')}.json"
+    file = RESULTS / f"{about['when'].replace(':', '')}-{store.name}.json"
     file.write_text(json.dumps({"machine": about, "results": results}, indent=2) + "\n")
 
     print()
     print("\n".join(targets.table(results)))
-    note = next((f["note"] for f in results.get("dbos", {}).values() if "note" in f), None)
-    print(f"\nours: WAL, synchronous=FULL; dbos: {note or 'not run'}; peer: its defaults.")
+    print(f"\n{store.about(results)}")
     print(f"{about['cores']} cores, load {about['load']:.1f} at the start, {about['system']}.\n")
-    for held, line in targets.verdicts(results):
+    for held, line in targets.verdicts(results, targets.TARGETS[store.name]):
         failed = failed or not held
         print(line)
     print(f"\n{file.relative_to(ROOT)}")

@@ -217,6 +217,12 @@ class Server:
         assert self._process is not None
         return len(lines) >= 8 and lines[0] == str(self._process.pid) and lines[7].strip() == "ready"
 
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         with contextlib.suppress(OSError):
             return (self.home / "log").read_text(errors="replace")[-4000:]
