@@ -110,3 +110,38 @@ func BenchmarkHop(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkNodes is the time of a step with 300 instances of 100 steps open, on one PostgreSQL and several nodes. Each is
+// started a share of them, or the first one is started all.
+func BenchmarkNodes(b *testing.B) {
+	for _, c := range []struct {
+		name          string
+		nodes, starts int
+	}{{"1", 1, 1}, {"2", 2, 2}, {"4", 4, 4}, {"2 all by one", 2, 1}} {
+		b.Run(c.name, func(b *testing.B) {
+			schema := database.Schema(b)
+			p := standard()
+			worlds := make([]*world, c.nodes)
+			for i := range worlds {
+				worlds[i] = newWorld(b, elsewhere(b, schema), nil)
+				simtest.Start(b, worlds[i].store, p, func(o *engine.Options) { o.VerifyReplay, o.Log = 0, nil })
+			}
+			b.ResetTimer()
+			for round := range b.N {
+				var all sync.WaitGroup
+				for k, w := range worlds[:c.starts] {
+					all.Go(func() {
+						for i := k; i < 300; i += c.starts {
+							w.start(strconv.Itoa(round)+"-"+strconv.Itoa(i), "steps", "100")
+						}
+						for i := k; i < 300; i += c.starts {
+							w.completes(strconv.Itoa(round)+"-"+strconv.Itoa(i), "100")
+						}
+					})
+				}
+				all.Wait()
+			}
+			b.ReportMetric(float64(b.N)*300*100/b.Elapsed().Seconds(), "steps/s")
+		})
+	}
+}
