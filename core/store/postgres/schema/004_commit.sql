@@ -44,6 +44,7 @@ DECLARE
     v_now     bigint;
     v_ids     bigint[];
     v_custom  bigint[]; -- versions of the custom statuses
+    v_ords    integer[];
     v_applied integer;
     v_count   bigint;
     v_left    bigint[];
@@ -51,9 +52,7 @@ DECLARE
     v_lives   text[];
     r         record;
 BEGIN
-    IF cardinality(t_instance) > 1 THEN
-        PERFORM 1 FROM {{.schema}}.duroxide_instances i WHERE i.instance = ANY (t_instance) ORDER BY i.instance FOR NO KEY UPDATE;
-    END IF;
+    -- The arrays are in the order of the ids, and joined row by row: that is the order in which rows are locked.
     v_now := {{.schema}}.duroxide_now();
     IF 2 = ANY (t_how) THEN
         -- When the execution that ends began is read before its row moves on.
@@ -69,7 +68,8 @@ BEGIN
             name = coalesce(t.name, i.name), version = coalesce(t.version, i.version), execution = t.current,
             next_event = coalesce(t.next, i.next_event),
             status = t.status, output = CASE WHEN t.how = 1 THEN t.output END, failure = t.failure,
-            open_queues = t.open::jsonb, used_queues = t.used::jsonb,
+            open_queues = CASE t.open WHEN '[]' THEN '[]'::jsonb ELSE t.open::jsonb END,
+            used_queues = CASE t.used WHEN '[]' THEN '[]'::jsonb ELSE t.used::jsonb END,
             custom_status_version = coalesce(t.status_version, i.custom_status_version),
             started_at = CASE WHEN t.begins THEN v_now ELSE i.started_at END,
             completed_at = CASE WHEN t.how = 1 THEN v_now END, suspect = false, attempts = 0
@@ -79,10 +79,12 @@ BEGIN
                 status_version, begins, how, ord)
         WHERE i.instance = t.instance AND i.life = t.life AND i.turn = t.expect AND i.execution = t.execution
         RETURNING t.ord, i.id, i.custom_status_version AS custom)
-    SELECT array_agg(u.id ORDER BY n.ord), count(u.id), array_agg(u.custom ORDER BY n.ord) INTO v_ids, v_applied, v_custom
-    FROM generate_series(1, cardinality(t_instance)) n(ord) LEFT JOIN u ON u.ord = n.ord;
+    SELECT array_agg(u.id ORDER BY u.ord), array_agg(u.custom ORDER BY u.ord), array_agg(u.ord::integer ORDER BY u.ord), count(*)
+        INTO v_ids, v_custom, v_ords, v_applied FROM u;
 
     IF v_applied < cardinality(t_instance) THEN
+        SELECT array_agg(v_ids[array_position(v_ords, n)] ORDER BY n), array_agg(v_custom[array_position(v_ords, n)] ORDER BY n)
+            INTO v_ids, v_custom FROM generate_series(1, cardinality(t_instance)) n;
         RETURN QUERY SELECT 2, n, NULL::bigint, NULL::uuid, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
             NULL::bigint, NULL::bigint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
             FROM generate_series(1, cardinality(t_instance)) n WHERE v_ids[n] IS NULL;
