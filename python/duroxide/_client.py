@@ -329,6 +329,7 @@ class Client:
         created_before: Optional[int] = None,
         updated_after: Optional[int] = None,
         updated_before: Optional[int] = None,
+        blocked: Optional[bool] = None,
         order: str = "newest",
         limit: int = 100,
         cursor: Optional[str] = None,
@@ -341,6 +342,7 @@ class Client:
             id_prefix: what the id begins with.
             parent: id of the parent.
             created_after, created_before, updated_after, updated_before: ms since the epoch.
+            blocked: True: only those that wait for code that fits their history; False: only others.
             order: ``"newest"`` or ``"oldest"`` first.
             limit: at most so many on a page, 1 to 10,000.
             cursor: ``next_cursor`` of the page before.
@@ -359,6 +361,7 @@ class Client:
             "created_before": _moment(created_before, "created_before"),
             "updated_after": _moment(updated_after, "updated_after"),
             "updated_before": _moment(updated_before, "updated_before"),
+            "blocked": _flag(blocked, "blocked"),
             "oldest_first": order == "oldest",
             "limit": _number(limit, "limit", 1, 10_000),
             "cursor": "" if cursor is None else identifier(cursor, "cursor", 1 << 16),
@@ -469,6 +472,19 @@ class Client:
         head = {**_filter(filter), **_prune(options)}
         return self._call(Op.PRUNE_BULK, head, b"", lambda a, _: PruneResult(**a))
 
+    def revive_instance(self, instance_id: str) -> None:
+        """Open an instance again that failed by no fault of its own code. It goes on where it stood.
+
+        For one whose code did not fit its history (after a mended deploy), whose work was given up as poison, or that
+        failed by the infrastructure. Children over whose like failure it failed are revived too. Messages that it had
+        not taken when it failed are gone. An instance that runs, blocked or not, is left as it is.
+
+        Raises:
+            InstanceNotFound: ``Instance {id} not found``.
+            InvalidArgument: it has completed, or failed by its own code or by cancellation.
+        """
+        return self._call(Op.REVIVE, {"i": _known(instance_id)}, b"", _nothing)
+
 
 def _known(instance_id: object) -> str:
     return identifier(instance_id, "instance_id", MAX_NAMED_ID_BYTES)
@@ -496,6 +512,12 @@ def _number(value: object, what: str, least: int = 0, most: int = 2**63 - 1) -> 
     return value
 
 
+def _flag(value: Optional[bool], what: str) -> Optional[bool]:
+    if value is not None and not isinstance(value, bool):
+        raise InvalidArgument(f"Invalid input: {what} must be True, False or None, got {type(value).__name__}")
+    return value
+
+
 def _moment(value: Optional[int], what: str) -> int:
     return 0 if value is None else _number(value, what)
 
@@ -508,6 +530,7 @@ def _result(answer: dict[str, Any], body: bytes) -> OrchestrationResult:
         answer.get("error"),
         answer.get("custom_status"),
         answer.get("custom_status_version", 0),
+        answer.get("blocked"),
         answer.get("failure"),
     )
 

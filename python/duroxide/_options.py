@@ -190,8 +190,9 @@ class RuntimeOptions:
         session_lock_timeout_ms, session_lock_renewal_buffer_ms: accepted, without effect.
         max_attempts: of work during which processes died, until it is given up (10).
         on_nondeterminism: what happens to an instance whose code does not fit its history: ``"fail"`` (default) fails
-            it; with ``"block"`` it keeps its history and stays Running, is logged and listed by ``Runtime.health()``,
-            and goes on once code that fits is deployed.
+            it; with ``"block"`` it keeps its history and stays Running, is logged, and shown by ``get_status``,
+            ``get_waiting``, ``list_instances(blocked=True)`` and ``Runtime.health()``; it goes on by itself once code
+            that fits is deployed.
         live_executions: suspended orchestrations kept in memory (10,000); 0 replays at every turn.
         activity_cancellation_grace_ms: after which a cancelled activity that goes on loses its slot (10,000).
         activity_timeout_ms: for activities without a time-out of their own (None).

@@ -50,6 +50,7 @@ class OrchestrationResult(_Result):
         error: text of the failure; None unless Failed.
         custom_status: the text that it set last, or None.
         custom_status_version: how often it was set or reset; 0 before the first.
+        blocked: why it waits for other code (``on_nondeterminism="block"``), else None.
     """
 
     status: str
@@ -57,6 +58,7 @@ class OrchestrationResult(_Result):
     error: Optional[str] = None
     custom_status: Optional[str] = None
     custom_status_version: int = 0
+    blocked: Optional[str] = None
     _failure: Optional[dict[str, Any]] = field(default=None, repr=False, compare=False)
 
     def raise_for_status(self) -> None:
@@ -94,7 +96,13 @@ class OrchestrationStatus(_Result):
 
 @dataclass(frozen=True)
 class InstanceInfo(_Result):
-    """An instance. ``output`` is text: the stored output, or that of the failure."""
+    """An instance.
+
+    Attributes:
+        output: text: the stored output, or that of the failure; None while it runs.
+        created_at, updated_at: ms since the epoch.
+        blocked: why it waits for other code (``on_nondeterminism="block"``), else None.
+    """
 
     instance_id: str
     orchestration_name: str
@@ -105,6 +113,7 @@ class InstanceInfo(_Result):
     created_at: int
     updated_at: int
     parent_instance_id: Optional[str] = None
+    blocked: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -152,9 +161,10 @@ class Waiting(_Result):
     """Something that an instance waits for.
 
     Attributes:
-        kind: ``"activity"``, ``"timer"``, ``"event"``, ``"dequeue"``, ``"sub_orchestration"``.
-        name: of the activity, event, queue or orchestration; None for timers.
-        event_id: the event that recorded it.
+        kind: ``"activity"``, ``"timer"``, ``"event"``, ``"dequeue"``, ``"sub_orchestration"``; ``"code"`` for an
+            instance that is blocked until code is deployed that fits its history.
+        name: of the activity, event, queue or orchestration; the reason for ``"code"``; None for timers.
+        event_id: the event that recorded it; 0 for ``"code"``.
         since: when (ms since the epoch).
         due_at: when a timer is due (ms since the epoch), else None.
         attempt: of a retry policy, from 1; None without one.

@@ -323,6 +323,7 @@ class Client:
         created_before: Optional[int] = None,
         updated_after: Optional[int] = None,
         updated_before: Optional[int] = None,
+        blocked: Optional[bool] = None,
         order: str = "newest",
         limit: int = 100,
         cursor: Optional[str] = None,
@@ -339,6 +340,7 @@ class Client:
                 created_before=created_before,
                 updated_after=updated_after,
                 updated_before=updated_before,
+                blocked=blocked,
                 order=order,
                 limit=limit,
                 cursor=cursor,
@@ -398,6 +400,10 @@ class Client:
     ) -> PruneResult:
         """Delete old executions of all instances that fit the filter, running ones too."""
         return await _later(lambda: self._calls.prune_executions_bulk(filter, options))
+
+    async def revive_instance(self, instance_id: str) -> None:
+        """Open an instance again that failed by no fault of its own code. It goes on where it stood."""
+        await _later(lambda: self._calls.revive_instance(instance_id))
 
     async def iter_instances(self, **filters: Any) -> AsyncIterator[InstanceInfo]:
         """All instances that fit, page by page. Arguments are those of list_instances."""
