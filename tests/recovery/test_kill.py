@@ -23,6 +23,7 @@ from harness import environment, eventually
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+from histories import check_history, histories
 from worker import EXPECTED
 
 ROUNDS = int(os.environ.get("DUROXIDE_KILL_ROUNDS", "50"))
@@ -31,15 +32,6 @@ SEED = int(os.environ.get("DUROXIDE_KILL_SEED", "20261123"))
 RUNNING = 40
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-
-COMPLETIONS = {
-    "ActivityCompleted",
-    "ActivityFailed",
-    "TimerFired",
-    "SubOrchestrationCompleted",
-    "SubOrchestrationFailed",
-}
-ENDS = {"OrchestrationCompleted", "OrchestrationFailed", "OrchestrationContinuedAsNew"}
 
 
 class Harness:
@@ -122,28 +114,9 @@ class Harness:
             worker.kill()
             worker.communicate()
 
-    def histories(self) -> dict[tuple[str, int], list[Any]]:
-        return {
-            (instance, execution): list(self.client.read_execution_history(instance, execution))
-            for instance in self.client.list_all_instances()
-            for execution in self.client.list_executions(instance)
-        }
-
     def check_histories(self) -> None:
-        for where, events in self.histories().items():
-            assert [e.event_id for e in events] == list(range(1, len(events) + 1)), where
-            assert events[0].kind == "OrchestrationStarted", where
-            assert events[-1].kind in ENDS, where
-            assert sum(e.kind in ENDS for e in events) == 1, where
-            times = [e.timestamp_ms for e in events]
-            assert times == sorted(times), where
-            done = collections.Counter(e.source_event_id for e in events if e.kind in COMPLETIONS)
-            assert all(count == 1 for count in done.values()), (where, done)
-            kinds = {e.event_id: e.kind for e in events}
-            for e in events:
-                if e.kind in COMPLETIONS:
-                    assert e.source_event_id < e.event_id, where
-                    assert kinds[e.source_event_id].endswith(("Scheduled", "Created")), where
+        for where, events in histories(self.client).items():
+            check_history(where, events)
 
     def check_runs(self) -> None:
         """A body runs once, and once more for each kill that hit it: never twice in one process."""
@@ -155,7 +128,9 @@ class Harness:
         twice = {key: pids for key, pids in runs.items() if len(set(pids)) != len(pids)}
         assert twice == {}
         completed = sum(
-            e.kind in ("ActivityCompleted", "ActivityFailed") for events in self.histories().values() for e in events
+            e.kind in ("ActivityCompleted", "ActivityFailed")
+            for events in histories(self.client).values()
+            for e in events
         )
         again = sum(len(pids) - 1 for pids in runs.values())
         print(f"{completed} activities, {again} runs repeated by {len(self.rounds)} kills")
@@ -164,7 +139,7 @@ class Harness:
 
     def check_take_over(self) -> None:
         """How soon after start() the first commit of work that the dead process had follows."""
-        stamps = sorted(e.timestamp_ms for events in self.histories().values() for e in events)
+        stamps = sorted(e.timestamp_ms for events in histories(self.client).values() for e in events)
         waits = []
         for (_, killed, _), (ready, until, _) in zip(self.rounds, self.rounds[1:]):
             first = next((t for t in stamps if t > killed), None)

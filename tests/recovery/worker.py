@@ -1,4 +1,4 @@
-"""A worker that is killed: `worker.py STORE LOG`. Its activities note each run in LOG."""
+"""A worker that is killed: `worker.py STORE LOG`. Its activities note each run in LOG. STORE may be away at first."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 import duroxide
+from stores import open_store
+
+T = TypeVar("T")
 
 
 def register(runtime: duroxide.Runtime, note: Any) -> None:
@@ -92,16 +95,33 @@ EXPECTED: dict[str, tuple[Any, Any]] = {
 }
 
 
-def main(path: str, log: str) -> None:
+def persistently(call: Callable[[], T]) -> T:
+    """Call again while the store says that this may help, for at most a minute."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return call()
+        except duroxide.ProviderError as e:
+            if not e.retryable or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def main(store: str, log: str) -> None:
     side = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(key: str) -> None:
         os.write(side, f"{key} {os.getpid()}\n".encode())
 
-    provider = duroxide.SqliteProvider.open(path)
-    runtime = duroxide.Runtime(provider, duroxide.RuntimeOptions(verify_replay=1.0))
-    register(runtime, note)
-    runtime.start()
+    provider = persistently(lambda: open_store(store))
+
+    def start() -> duroxide.Runtime:
+        made = duroxide.Runtime(provider, duroxide.RuntimeOptions(verify_replay=1.0))
+        register(made, note)
+        made.start()
+        return made
+
+    runtime = persistently(start)
     print("ready", time.time(), flush=True)
     sys.stdin.readline()
     runtime.shutdown()

@@ -113,9 +113,34 @@ func isBrokenConnection(err error) bool {
 	return false
 }
 
+// isPermanentConnect reports whether trying again to connect is in vain: each attempt met something that stays. With
+// several hosts, or TLS only where there is some, an error holds one attempt for each way that was tried.
 func isPermanentConnect(err error) bool {
-	code := sqlState(err)
-	return strings.Contains(err.Error(), "server refused TLS") || strings.HasPrefix(code, "28") || code == "3D000" || code == "42501"
+	for _, attempt := range attempts(err) {
+		code := sqlState(attempt)
+		if !isTLSRefused(attempt) && !strings.HasPrefix(code, "28") && code != "3D000" && code != "42501" {
+			return false
+		}
+	}
+	return true
+}
+
+func isTLSRefused(err error) bool { return strings.Contains(err.Error(), "server refused TLS") }
+
+// attempts gives the errors of all attempts to connect that an error holds.
+func attempts(err error) []error {
+	for at := err; at != nil; at = errors.Unwrap(at) {
+		many, ok := at.(interface{ Unwrap() []error }) //nolint:errorlint // each link of the chain is looked at
+		if !ok {
+			continue
+		}
+		var all []error
+		for _, one := range many.Unwrap() {
+			all = append(all, attempts(one)...)
+		}
+		return all
+	}
+	return []error{err}
 }
 
 // isUndone reports whether err says that the statement has certainly changed nothing: the server refused it, or it was
@@ -160,7 +185,7 @@ func explain(err error) string {
 		return e.Message + " (SQLSTATE " + e.Code + ")"
 	}
 	switch {
-	case strings.Contains(text, "server refused TLS"):
+	case isTLSRefused(err) && isPermanentConnect(err):
 		return "the server does not speak TLS, which sslmode of the connection string demands"
 	case strings.Contains(text, "certificate"):
 		return text + ": the server's certificate is not trusted; see sslrootcert and sslmode"
