@@ -65,8 +65,16 @@ class StartingClient(duroxide.Client):
 class Guide:
     """The namespace that a block runs in, and what its scenario does around it."""
 
-    def __init__(self, engine: Engine, source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        source: str,
+        capsys: pytest.CaptureFixture[str],
+        fixture: Callable[[str], Any],
+    ) -> None:
         self.engine = engine
+        #: Gives a fixture of the test by its name.
+        self.fixture = fixture
         self.source = source
         self.capsys = capsys
         self.calls: list[tuple[str, Any]] = []

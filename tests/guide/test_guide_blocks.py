@@ -30,10 +30,11 @@ def test_block_runs_as_it_stands(
     capsys: pytest.CaptureFixture[str],
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     assert block in SCENARIOS, "the guide has a block that no scenario runs"
     monkeypatch.chdir(tmp_path)
-    guide = Guide(engine, BLOCKS[block], capsys)
+    guide = Guide(engine, BLOCKS[block], capsys, request.getfixturevalue)
     try:
         SCENARIOS[block](guide)
     finally:
@@ -41,7 +42,7 @@ def test_block_runs_as_it_stands(
         if isinstance(made, duroxide.Runtime) and made is not guide.runtime:
             made.shutdown()
         other = guide.names.get("provider")
-        if isinstance(other, duroxide.SqliteProvider) and other is not engine.provider:
+        if isinstance(other, (duroxide.SqliteProvider, duroxide.PostgresProvider)) and other is not engine.provider:
             guide.runtime.shutdown()
             other.close()
 
@@ -466,9 +467,39 @@ def sqlite(g: Guide) -> None:
 
 @scenario("PostgreSQL#1")
 def postgres(g: Guide) -> None:
-    with pytest.raises(duroxide.ProviderError) as caught:
-        g.execute()
-    assert "pass" not in str(caught.value).replace("password", "")
+    server = g.fixture("guide_server")
+    opened = []
+
+    def here(url: str) -> str:
+        assert url == "postgresql://user:pass@host:5432/mydb"
+        return url.replace("host:5432", f"127.0.0.1:{server.port}")
+
+    class Here:
+        """Stands for a machine that is called `host`; keeps each provider that the block opens."""
+
+        @staticmethod
+        def connect(url: str) -> Any:
+            opened.append(duroxide.PostgresProvider.connect(here(url)))
+            return opened[-1]
+
+        @staticmethod
+        def connect_with_schema(url: str, schema: str) -> Any:
+            opened.append(duroxide.PostgresProvider.connect_with_schema(here(url), schema))
+            return opened[-1]
+
+    g.names["PostgresProvider"] = Here
+    g.execute()
+    database = f"127.0.0.1:{server.port}/mydb"
+    assert [repr(p) for p in opened] == [
+        f"<PostgresProvider postgres {database}>",
+        f"<PostgresProvider postgres {database} schema duroxide_app>",
+    ]
+    for n, provider in enumerate(opened):
+        client = duroxide.Client(provider)
+        client.start_orchestration(f"{g.engine.options}-{n}", "W", if_exists="restart_if_ended")
+        others = [i for i in client.list_all_instances() if not i.endswith(f"-{n}")]
+        assert others == [], "schemas are stores of their own"
+        provider.close()
 
 
 @scenario("Runtime Options#1")
