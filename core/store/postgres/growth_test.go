@@ -42,11 +42,11 @@ func TestFinishedInstancesCostTheHotStatementsNothing(t *testing.T) {
 		count = n
 	}
 	ctx := context.Background()
-	schema := newSchema(t) //nolint:contextcheck // tests clean up on their own time
+	schema := newSchema(t)
 	p := new(plans)
-	before := openSchema(t, schema, Options{MaxConns: 1}) //nolint:contextcheck // tests clean up on their own time
-	x := newSteps(t, before, 4)                           //nolint:contextcheck // tests clean up on their own time
-	lone := newStepsOf(t, before, "lone", 1)              //nolint:contextcheck // tests clean up on their own time
+	before := openSchema(t, schema, Options{MaxConns: 1})
+	x := newSteps(t, before, 4)
+	lone := newStepsOf(t, before, "lone", 1)
 	begun := time.Now()
 	for _, sql := range strings.SplitAfter(finished, ";") {
 		if _, err := before.pool.Exec(ctx, before.sql.in(strings.ReplaceAll(sql, "$1", strconv.Itoa(count)))); err != nil {
@@ -59,15 +59,15 @@ func TestFinishedInstancesCostTheHotStatementsNothing(t *testing.T) {
 		}
 	}
 	t.Logf("%d instances made in %v", count, time.Since(begun).Round(time.Second))
-	small := newStore(t) //nolint:contextcheck // tests clean up on their own time
+	small := newStore(t)
 	other := newStepsOf(t, small, "lone", 1)
 	took := sideBySide(600, func() { lone.commit(t, before) }, func() { other.commit(t, small) }, func() { bareCommit(t, small) })
 	t.Logf("a turn alone: %v beside %d finished instances, %v in an empty store (%.2f times); a bare commit %v",
 		took[0], count, took[1], float64(took[0])/float64(took[1]), took[2])
 
 	// The plans are right whether they were made before or after.
-	after := openSchema(t, schema, Options{MaxConns: 1, configure: p.watch}) //nolint:contextcheck // tests clean up on their own time
-	hot := hotOperations(t, after, x)                                        //nolint:contextcheck // tests clean up on their own time
+	after := openSchema(t, schema, Options{MaxConns: 1, configure: p.watch})
+	hot := hotOperations(t, after, x)
 	for range 7 {
 		for _, op := range hot {
 			op.run()

@@ -13,6 +13,7 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
+//nolint:dupword // columns
 const (
 	callBegin = `SELECT n.at, b.life, b.message FROM (SELECT {schema}.duroxide_now() AS at) n LEFT JOIN LATERAL
 		{schema}.duroxide_begin(n.at, $1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL, NULL) b ON true`

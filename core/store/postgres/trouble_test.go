@@ -48,8 +48,8 @@ func TestTroubleThatPassesIsRetried(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			x.commit(t, s)
-			x.commit(t, s)
+			x.commit(t, s) //nolint:contextcheck // the test has its own
+			x.commit(t, s) //nolint:contextcheck // the test has its own
 			var tries int64
 			if err := s.pool.QueryRow(ctx, s.sql.in("SELECT last_value FROM {schema}.tries")).Scan(&tries); err != nil || tries != 4 {
 				t.Fatalf("%d tries, %v", tries, err)
@@ -68,8 +68,8 @@ func TestServerWithFewConnectionsServesAll(t *testing.T) {
 		t.Skip("needs a superuser")
 	}
 	ctx := context.Background()
-	name, password := newRole(t, "CONNECTION LIMIT 3") //nolint:contextcheck // tests clean up on their own time
-	schema := newSchema(t)                             //nolint:contextcheck // tests clean up on their own time
+	name, password := newRole(t, "CONNECTION LIMIT 3")
+	schema := newSchema(t)
 	admin(t, "GRANT CREATE ON DATABASE postgres TO "+name)
 	s, err := Open(ctx, with(t, func(u *url.URL) { u.User = url.UserPassword(name, password) }), Options{Schema: schema})
 	if err != nil {
@@ -100,11 +100,11 @@ func TestStatementTimeoutOfASecondIsSurvived(t *testing.T) {
 	}
 	ctx := context.Background()
 	seen := &statementLog{more: make(chan struct{}, 1)}
-	s := openSchema(t, newSchema(t), Options{configure: func(c *pgxpool.Config) { //nolint:contextcheck // tests clean up on their own time
+	s := openSchema(t, newSchema(t), Options{configure: func(c *pgxpool.Config) {
 		c.ConnConfig.RuntimeParams["statement_timeout"] = "1000"
 		c.ConnConfig.Tracer = seen
 	}})
-	x := newSteps(t, s, 1) //nolint:contextcheck // tests clean up on their own time
+	x := newSteps(t, s, 1)
 	conn, err := pgx.Connect(ctx, testURL)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/duroxide/duroxide/core/history"
@@ -97,7 +98,7 @@ var fairness = []scenario{
 			id := fmt.Sprintf("i%02d", 39-i)
 			want = append(want, id)
 			for n := range 1 + 100*(i%2) {
-				h.enqueue(id, history.MsgEvent, "e", fmt.Sprint(n))
+				h.enqueue(id, history.MsgEvent, "e", strconv.Itoa(n))
 			}
 		}
 		h.clock.Advance(store.AffinityDelay)

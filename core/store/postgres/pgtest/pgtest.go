@@ -139,7 +139,7 @@ func startServer() (*Server, error) {
 
 // FreePort gives a port of this machine on which nobody listens.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
@@ -177,7 +177,7 @@ func binaries() (string, error) {
 
 // Command is a program of the server, run as its user.
 func (s *Server) Command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, name), args...) //nolint:gosec // a program of the server
+	cmd := exec.CommandContext(context.Background(), filepath.Join(s.bin, name), args...) //nolint:gosec // a program of the server
 	cmd.Dir = s.Home
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.As}
 	return cmd
