@@ -59,7 +59,7 @@ def ordinary_user() -> pwd.struct_passwd | None:
     raise NoServer("tests that run as root need a user 'postgres' or 'nobody' for the server")
 
 
-def _run_as(user: pwd.struct_passwd | None) -> dict[str, Any]:
+def run_as(user: pwd.struct_passwd | None) -> dict[str, Any]:
     """Arguments of subprocess for a program that runs as a user."""
     if user is None:
         return {}
@@ -99,9 +99,7 @@ def binaries() -> Iterator[pathlib.Path]:
     bin_ = candidates[0]
     user = ordinary_user()
     try:
-        subprocess.run(
-            [bin_ / "postgres", "--version"], check=True, stdout=subprocess.DEVNULL, cwd="/", **_run_as(user)
-        )
+        subprocess.run([bin_ / "postgres", "--version"], check=True, stdout=subprocess.DEVNULL, cwd="/", **run_as(user))
     except (PermissionError, subprocess.SubprocessError):
         with _copied(bin_, user) as copy:
             yield copy
@@ -174,7 +172,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            **_run_as(self._user),
+            **run_as(self._user),
         )
         if done.returncode != 0:
             raise RuntimeError(f"{name} {' '.join(args)}: exit status {done.returncode}\n{done.stdout}")
@@ -199,7 +197,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C at the tests is not for it
-                **_run_as(self._user),
+                **run_as(self._user),
             )
         end = time.monotonic() + _START_SECONDS
         while not self._is_ready():
