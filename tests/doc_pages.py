@@ -7,6 +7,7 @@ The blocks of a page are one program. They run in order in one namespace, in an 
 - ``sh``: each line is a command; see `Page.command` for the ones that are known.
 - ``sql``: run on app.db by another process, as the pages tell people to do.
 - ``py``: code for other packages, which is only compiled.
+- ``postgresql``: run on a server of its own by tests/postgres/test_operations_page.py.
 - a comment ``<!-- run: python`` holds code that readers need not see.
 """
 
@@ -28,7 +29,7 @@ from sybil import Document
 from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, FencedCodeBlockLexer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-LANGUAGES = ("python", "py", "text", "sh", "sql", "toml", "ini", "json", "dockerfile", "yaml")
+LANGUAGES = ("python", "py", "text", "sh", "sql", "postgresql", "toml", "ini", "json", "dockerfile", "yaml")
 _VISIBLE = FencedCodeBlockLexer(r"[^\n`]*")
 _HIDDEN = DirectiveInHTMLCommentLexer("run")
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
