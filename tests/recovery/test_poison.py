@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import pathlib
+from typing import Callable
 
 import pytest
 
 import duroxide
 from harness import python
+from stores import open_store
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="exit codes of killed processes")
 
 WORKER = """
 import os, signal, sys, threading
-from duroxide import Client, Runtime, RuntimeOptions, SqliteProvider
-provider = SqliteProvider.open(sys.argv[1])
+from duroxide import Client, Runtime, RuntimeOptions
+from stores import open_store
+provider = open_store(sys.argv[1])
 runtime = Runtime(provider, RuntimeOptions(max_attempts=3, log_level="error"))
 
 @runtime.register_activity("Deadly")
@@ -59,19 +61,24 @@ provider.close()
 """
 
 
-def deaths_until_all_ended(path: pathlib.Path, ids: list[str], most: int) -> int:
+@pytest.fixture(params=["file", "postgres"])
+def place(request: pytest.FixtureRequest, address: Callable[[str], object]) -> object:
+    """The address of a store that outlives its processes."""
+    return address(request.param)
+
+
+def deaths_until_all_ended(place: object, ids: list[str], most: int) -> int:
     """Run workers one after another until one of them lives to see all instances ended."""
     for deaths in range(most + 1):
-        done = python(WORKER, str(path), *ids, timeout=60)
+        done = python(WORKER, str(place), *ids, timeout=60)
         if done.returncode == 0:
             return deaths
         assert done.returncode == -9, done.stderr
     raise AssertionError(f"not given up after {most} deaths")
 
 
-def test_deadly_activity_is_given_up_and_the_healthy_go_on(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "store.db"
-    with duroxide.SqliteProvider.open(path) as provider:
+def test_deadly_activity_is_given_up_and_the_healthy_go_on(place: object) -> None:
+    with open_store(place) as provider:
         client = duroxide.Client(provider)
         fine = [f"fine-{n}" for n in range(30)]
         for instance in fine[:15]:
@@ -79,7 +86,7 @@ def test_deadly_activity_is_given_up_and_the_healthy_go_on(tmp_path: pathlib.Pat
         client.start_orchestration("deadly", "DiesInActivity")
         for instance in fine[15:]:
             client.start_orchestration(instance, "Fine")
-        deaths = deaths_until_all_ended(path, [*fine, "deadly"], 8)
+        deaths = deaths_until_all_ended(place, [*fine, "deadly"], 8)
         assert deaths >= 3, "an attempt that was not written is not counted; written ones all are"
         failed = client.get_status("deadly")
         assert failed.status == "Failed"
@@ -89,13 +96,12 @@ def test_deadly_activity_is_given_up_and_the_healthy_go_on(tmp_path: pathlib.Pat
         assert provider._check() == []
 
 
-def test_deadly_turn_is_given_up_and_its_parent_told(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "store.db"
-    with duroxide.SqliteProvider.open(path) as provider:
+def test_deadly_turn_is_given_up_and_its_parent_told(place: object) -> None:
+    with open_store(place) as provider:
         client = duroxide.Client(provider)
         client.start_orchestration("parent", "Parent")
         client.start_orchestration("fine", "Fine")
-        deaths_until_all_ended(path, ["fine", "parent", "child"], 8)
+        deaths_until_all_ended(place, ["fine", "parent", "child"], 8)
         child = client.get_status("child")
         assert child.error.startswith("poison: orchestration child exceeded"), child.error
         assert "poison" in client.get_status("parent").error
