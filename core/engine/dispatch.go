@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -140,6 +141,18 @@ func (w listener) Adopt(name, version string) (store.NodeID, bool) {
 	return r.node, true
 }
 
+// Holds gives the turn of an instance that waits in memory.
+func (w listener) Holds(instance string) (history.Token, bool) {
+	r := w.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	inst := r.instances[instance]
+	if r.phase != phaseRunning || inst == nil || inst.state != idle || inst.live == nil || inst.reload {
+		return history.Token{}, false
+	}
+	return inst.live.turn, true
+}
+
 // Wake takes the news of a commit. It runs on the thread of whoever wrote, which may be a lane of this runtime.
 func (w listener) Wake(news store.Wake) {
 	r := w.r
@@ -164,7 +177,7 @@ func (w listener) Wake(news store.Wake) {
 		}
 	}
 	for _, id := range news.Ready {
-		if news.Started != nil && news.Started.Instance == id {
+		if news.Started != nil && news.Started.Instance == id || r.loadedLocked(id, news.Loaded) {
 			continue
 		}
 		r.newsLocked(id)
@@ -194,6 +207,27 @@ func (w listener) Wake(news store.Wake) {
 		r.logLocked("warn", news.Notice, "store", r.store.Describe())
 	}
 	r.spreadLocked()
+}
+
+// loadedLocked takes the messages of an instance that were read with the write, if nothing has happened to it since.
+func (r *Runtime) loadedLocked(id string, loaded []*store.Snapshot) bool {
+	inst := r.instances[id]
+	if inst == nil || inst.live == nil || inst.state != idle || inst.reload {
+		return false
+	}
+	for _, s := range loaded {
+		if s.Instance != id || s.Life != inst.live.life || s.Turn != inst.live.turn || s.Ended {
+			continue
+		}
+		inst.untaken = s.Messages
+		if s.NextDue > 0 {
+			r.dueLocked(id, s.NextDue)
+		}
+		r.meters.handed.Add(1)
+		r.readyLocked(inst)
+		return true
+	}
+	return false
 }
 
 // newsLocked: the store has something new for the instance. One this node does not work on may be another's: the

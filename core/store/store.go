@@ -117,12 +117,21 @@ type Listener interface {
 	Wake(Wake)
 }
 
+// Holder is a listener that has instances in memory. A write for one of them reads along what its next turn needs.
+type Holder interface {
+	// Holds gives the turn of an instance that would go on at once. Called like Adopt.
+	Holds(instance string) (history.Token, bool)
+}
+
 // Wake tells what a commit made possible. Hearing too much is harmless.
 type Wake struct {
 	// Started is an adopted new instance with its start message: it can run without being read. Only for its adopter.
 	Started *Snapshot
 	// Ready are instances that got a message due now (mail included, whether or not anybody waits for it).
 	Ready []string
+	// Loaded are instances among Ready as the write left them, for the listener that said it holds them: what Load would
+	// give for the turn that it has, without asking.
+	Loaded []*Snapshot
 	// Due are instances with a message due later, and when (ms).
 	Due []DueInstance
 	// Jobs: unclaimed jobs were inserted or given back.

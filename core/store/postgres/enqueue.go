@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -22,6 +23,54 @@ const messageStored = `SELECT
 	OR EXISTS (SELECT FROM {schema}.duroxide_taken WHERE message_id = $2)
 	OR EXISTS (SELECT FROM {schema}.duroxide_history WHERE strpos(events, '"message_id":"' || $2 || '"') > 0
 		AND instance_id = (SELECT id FROM {schema}.duroxide_instances WHERE instance = $1))`
+
+const callRaise = `SELECT what, id, n1, n2, n3, n4, t1, t2, t3, t4, t5, turn, used, parent, parent_life, parent_execution, parent_schedule,
+	node, suspect, at FROM {schema}.duroxide_raise($1, $2, $3, $4, $5, $6, $7)`
+
+// raise stores one message for an instance that this process has in memory at a turn, and reads along what its next turn
+// needs.
+func (s *Store) raise(ctx context.Context, e *store.Enqueue, have history.Token) (stored bool, err error) {
+	m := &e.Message
+	var t tidings
+	err = s.write(ctx, write{
+		operation: "enqueue",
+		run: func(ctx context.Context, c session) error {
+			t, stored = tidings{}, false
+			l := loading{snapshot: &store.Snapshot{Instance: e.Instance}}
+			sent := s.clock.local()
+			args := []any{int64(earlyMailLimit), e.Instance, m.Kind.String(), m.ID, m.Name, optional(m.Data), uuid(have)}
+			if err := each(ctx, c, s.sql.in(callRaise), args, l.add); err != nil {
+				return err
+			}
+			s.clock.heard(sent, l.at)
+			stored = l.stored
+			if stored && l.visible != nil {
+				t.delivered(e.Instance, *l.visible, l.at)
+			}
+			if l.id != 0 {
+				l.untaken.sort()
+				l.snapshot.Messages, l.snapshot.NextDue = l.untaken.messages, l.untaken.nextDue
+				t.Loaded = append(t.Loaded, l.snapshot)
+			}
+			return nil
+		},
+		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
+			t = tidings{}
+			if stored, err = exists(ctx, q, s.sql.in(messageStored), e.Instance, m.ID); err != nil {
+				return false, false, err
+			}
+			if stored {
+				t.ready(e.Instance)
+			}
+			return stored, true, nil
+		},
+	})
+	if err != nil {
+		return false, err
+	}
+	s.tell(&t)
+	return stored, nil
+}
 
 // Enqueue implements [store.Store].
 func (s *Store) Enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, error) {
@@ -51,6 +100,12 @@ func (s *Store) enqueueAll(ctx context.Context, calls [][]store.Enqueue) ([][]bo
 }
 
 func (s *Store) enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, error) {
+	if len(messages) == 1 && messages[0].Message.ID != "" {
+		if turn, ok := s.news.listeners.holds(messages[0].Instance); ok {
+			stored, err := s.raise(ctx, &messages[0], turn)
+			return []bool{stored}, err
+		}
+	}
 	n := len(messages)
 	instances, kind, ids := make([]string, n), make([]string, n), make([]*string, n)
 	names, data := make([]*string, n), make([]*string, n)

@@ -14,6 +14,7 @@ const callLoad = `SELECT what, id, n1, n2, n3, n4, t1, t2, t3, t4, t5, turn, use
 	node, suspect, at FROM {schema}.duroxide_load($1, $2)`
 
 const (
+	rowStored   = 0 // of a message that was stored along
 	rowInstance = 1
 	rowBatch    = 2
 )
@@ -25,6 +26,9 @@ type loading struct {
 	untaken  untaken
 	batches  []string
 	at       int64
+
+	stored  bool
+	visible *int64
 }
 
 func (l *loading) add(rows pgx.Rows) error {
@@ -40,6 +44,8 @@ func (l *loading) add(rows pgx.Rows) error {
 		return err
 	}
 	switch what {
+	case rowStored:
+		l.stored, l.visible, l.at = m.id != 0, m.visible, value(at)
 	case rowInstance:
 		s := l.snapshot
 		l.id, l.at = m.id, value(at)

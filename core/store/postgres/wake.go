@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -105,6 +106,21 @@ func (s *listeners) adopt(name, version string) (by *listener, node store.NodeID
 		}
 	}
 	return nil, ""
+}
+
+// holds asks who has an instance in memory.
+func (s *listeners) holds(instance string) (turn history.Token, ok bool) {
+	for _, l := range s.list() {
+		l.call(func(to store.Listener) {
+			if holder, can := to.(store.Holder); can {
+				turn, ok = holder.Holds(instance)
+			}
+		})
+		if ok {
+			return turn, true
+		}
+	}
+	return history.Token{}, false
 }
 
 var kindLetters = []struct {

@@ -59,10 +59,28 @@ func (s *Store) Enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 		}
 		return false, false, nil
 	}
+	if len(messages) == 1 {
+		if turn, ok := s.file.holds(messages[0].Instance); ok {
+			m.read = func(t *tx) error { return t.readAlong(messages[0].Instance, turn, stored[0]) }
+		}
+	}
 	if err := s.write(ctx, m); err != nil {
 		return nil, err
 	}
 	return stored, nil
+}
+
+// readAlong takes what the next turn of an instance needs to those who have it in memory.
+func (t *tx) readAlong(instance string, have history.Token, stored bool) error {
+	if !stored {
+		return nil
+	}
+	snapshot, _, err := readWaiting(t.Conn, instance, t.now)
+	if err != nil || snapshot.Turn != have {
+		return err
+	}
+	t.wake.Loaded = append(t.wake.Loaded, snapshot)
+	return nil
 }
 
 // messageStored finds a client's message wherever it has got to.

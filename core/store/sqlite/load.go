@@ -40,6 +40,28 @@ func readSnapshot(c *sqlite.Conn, instance string) (snapshot *store.Snapshot, id
 	return snapshot, id, open, used, err
 }
 
+// readWaiting reads an instance with its messages, without events.
+func readWaiting(c *sqlite.Conn, instance string, now int64) (*store.Snapshot, int64, error) {
+	snapshot, id, open, used, err := readSnapshot(c, instance)
+	if err != nil {
+		return nil, 0, err
+	}
+	openQueues, err := decodeNames(open)
+	if err != nil {
+		return nil, 0, err
+	}
+	usedQueues, err := decodeNames(used)
+	if err != nil {
+		return nil, 0, err
+	}
+	u, err := readUntaken(c, id, snapshot.Life, now, usedQueues, openQueues)
+	if err != nil {
+		return nil, 0, err
+	}
+	snapshot.Messages, snapshot.NextDue = u.messages, u.nextDue
+	return snapshot, id, nil
+}
+
 // Load implements [store.Store].
 func (s *Store) Load(ctx context.Context, instance string, have history.Token) (*store.Snapshot, error) {
 	if s.closed.Load() {
@@ -51,26 +73,9 @@ func (s *Store) Load(ctx context.Context, instance string, have history.Token) (
 	err := s.file.read(ctx, fmt.Sprintf("load %q", instance), true, func(c *sqlite.Conn) error {
 		texts = nil
 		var id int64
-		var open, used string
 		var err error
-		if snapshot, id, open, used, err = readSnapshot(c, instance); err != nil {
+		if snapshot, id, err = readWaiting(c, instance, now); err != nil || snapshot.Turn == have {
 			return err
-		}
-		openQueues, err := decodeNames(open)
-		if err != nil {
-			return err
-		}
-		usedQueues, err := decodeNames(used)
-		if err != nil {
-			return err
-		}
-		u, err := readUntaken(c, id, snapshot.Life, now, usedQueues, openQueues)
-		if err != nil {
-			return err
-		}
-		snapshot.Messages, snapshot.NextDue = u.messages, u.nextDue
-		if snapshot.Turn == have {
-			return nil
 		}
 		return prepared(c, selectHistory).int(id).int(snapshot.Execution).each(func(row *sqlite.Stmt) (bool, error) {
 			texts = append(texts, row.ColumnText(0))

@@ -7,6 +7,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -117,6 +118,22 @@ func (f *file) adopt(name, version string) (*listener, store.NodeID) {
 	return nil, ""
 }
 
+// holds asks who has an instance in memory.
+func (f *file) holds(instance string) (turn history.Token, ok bool) {
+	for _, l := range f.listening() {
+		holder, can := l.Listener.(store.Holder)
+		if !can || !l.enter() {
+			continue
+		}
+		turn, ok = holder.Holds(instance)
+		l.leave()
+		if ok {
+			return turn, true
+		}
+	}
+	return history.Token{}, false
+}
+
 // tell reports the committed writes of a group: everything merged to everybody, a new instance to its adopter.
 func (f *file) tell(group []*member) {
 	all := f.listening()
@@ -139,6 +156,7 @@ func (f *file) tell(group []*member) {
 		merged.LostJobs = append(merged.LostJobs, m.wake.LostJobs...)
 		merged.Changed = append(merged.Changed, m.wake.Changed...)
 		merged.Ended = append(merged.Ended, m.wake.Ended...)
+		merged.Loaded = append(merged.Loaded, m.wake.Loaded...)
 		merged.Jobs = merged.Jobs || m.wake.Jobs
 	}
 	if merged.Jobs || len(merged.Ready)+len(merged.Due)+len(merged.LostJobs)+len(merged.Changed) > 0 {
