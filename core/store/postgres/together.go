@@ -24,8 +24,9 @@ type together[Q, A any] struct {
 }
 
 const (
-	flights  = 2  // side by side: one is made up while the other waits for the disk
-	seatsMax = 64 // callers of one flight
+	flights    = 2    // side by side: one is made up while the other waits for the disk
+	writeSeats = 64   // callers of one flight that writes: rows stay locked as long as it takes
+	readSeats  = 1024 // of one that reads
 )
 
 // rider is one caller.
@@ -85,7 +86,7 @@ func (t *together[Q, A]) do(ctx context.Context, question Q) (A, error) {
 func (t *together[Q, A]) fly(group []*rider[Q, A]) {
 	t.answer(group)
 	t.mu.Lock()
-	if n := min(len(t.waiting), seatsMax); n > 0 {
+	if n := min(len(t.waiting), t.seats()); n > 0 {
 		next := slices.Clone(t.waiting[:n])
 		t.waiting = slices.Delete(t.waiting, 0, n)
 		next[0].lead <- next
@@ -96,6 +97,13 @@ func (t *together[Q, A]) fly(group []*rider[Q, A]) {
 	for _, r := range group[1:] {
 		close(r.done)
 	}
+}
+
+func (t *together[Q, A]) seats() int {
+	if t.isWrite {
+		return writeSeats
+	}
+	return readSeats
 }
 
 func (t *together[Q, A]) answer(group []*rider[Q, A]) {

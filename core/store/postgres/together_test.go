@@ -57,12 +57,12 @@ func TestCallsThatComeAtOnceShareTheNext(t *testing.T) {
 		synctest.Wait() // two are under way, the others wait
 		close(e.hold)
 		all.Wait()
-		most := flights + (callers-flights+seatsMax-1)/seatsMax + 1
+		most := flights + (callers-flights+writeSeats-1)/writeSeats + 1
 		if len(e.calls) > most {
 			t.Errorf("%d callers made %d calls, at most %d are needed", callers, len(e.calls), most)
 		}
 		for _, call := range e.calls {
-			if len(call) > seatsMax {
+			if len(call) > writeSeats {
 				t.Errorf("%d callers in one", len(call))
 			}
 		}

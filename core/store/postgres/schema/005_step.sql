@@ -61,7 +61,11 @@ BEGIN
         INSERT INTO {{.schema}}.duroxide_history (instance_id, execution, first_event, last_event, events)
         VALUES (v_id, t_execution, h_first, h_last, h_events);
     END IF;
-    IF t_ended THEN
+    -- Mostly nothing is left.
+    IF t_ended AND (EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j WHERE j.instance_id = v_id)
+        OR EXISTS (SELECT FROM {{.schema}}.duroxide_messages m WHERE m.instance_id = v_id AND m.kind <> 'mail')
+        OR EXISTS (SELECT FROM {{.schema}}.duroxide_messages m WHERE m.instance_id = v_id AND m.kind = 'mail'))
+    THEN
         FOR r IN DELETE FROM {{.schema}}.duroxide_jobs j WHERE j.instance_id = v_id RETURNING j.id AS id, j.token AS token LOOP
             IF r.token IS NOT NULL THEN
                 what := 7; id := r.id; token := r.token;
