@@ -11,6 +11,11 @@ import (
 const (
 	firstRetry = 10 * time.Millisecond
 	lastRetry  = time.Second
+	// headStart is what an instance gets that this client has just started, before the first look at it. Most short ones end
+	// meanwhile, and their end is told without a look.
+	headStart = 3 * time.Millisecond
+	// startsKept bounds those that are remembered for it.
+	startsKept = 1024
 )
 
 // hub tells open waits when their instance changed. It hears everything the store has to say, on the threads of those
@@ -18,6 +23,7 @@ const (
 type hub struct {
 	mu     sync.Mutex
 	waits  map[string]map[*waiter]struct{}
+	starts map[string]*begun // of a moment ago
 	closed bool
 	done   chan struct{}
 	leave  func()
@@ -31,22 +37,58 @@ type waiter struct {
 	done     <-chan struct{}
 }
 
-func newHub() *hub {
-	return &hub{waits: map[string]map[*waiter]struct{}{}, done: make(chan struct{})}
+// begun is an instance that this client starts, or has just started.
+type begun struct {
+	at    time.Time     // the start returned; zero while it is under way
+	ended *store.Status // it has ended since
 }
 
-func (h *hub) join(instance string) (*waiter, error) {
+func newHub() *hub {
+	return &hub{waits: map[string]map[*waiter]struct{}{}, starts: map[string]*begun{}, done: make(chan struct{})}
+}
+
+// starting is said before the start: its end may be told before the start has returned.
+func (h *hub) starting(instance string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.starts) >= startsKept {
+		clear(h.starts)
+	}
+	h.starts[instance] = new(begun)
+}
+
+// started is said when the start has returned.
+func (h *hub) started(instance string, is bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if b := h.starts[instance]; b != nil && is {
+		b.at = time.Now()
+	} else {
+		delete(h.starts, instance)
+	}
+}
+
+// join opens a wait. pause is how long news are waited for before the first look.
+func (h *hub) join(instance string) (w *waiter, pause time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return nil, store.ErrClosed
+		return nil, 0, store.ErrClosed
 	}
-	w := &waiter{instance: instance, changed: make(chan struct{}, 1), done: h.done}
+	w = &waiter{instance: instance, changed: make(chan struct{}, 1), done: h.done}
+	if b := h.starts[instance]; b != nil {
+		delete(h.starts, instance)
+		if left := headStart - time.Since(b.at); left > 0 {
+			if w.ended = b.ended; w.ended == nil {
+				pause = left
+			}
+		}
+	}
 	if h.waits[instance] == nil {
 		h.waits[instance] = map[*waiter]struct{}{}
 	}
 	h.waits[instance][w] = struct{}{}
-	return w, nil
+	return w, pause, nil
 }
 
 func (h *hub) part(w *waiter) {
@@ -110,6 +152,9 @@ func (h *hub) Wake(news store.Wake) {
 		return
 	}
 	for _, status := range news.Ended {
+		if b := h.starts[status.Instance]; b != nil {
+			b.ended = status
+		}
 		for w := range h.waits[status.Instance] {
 			w.ended = status
 		}

@@ -59,14 +59,19 @@ func (c *Client) WaitKV(ctx context.Context, instance, key string) (string, erro
 
 func isTerminal(s replay.Status) bool { return s == replay.Completed || s == replay.Failed }
 
-// wait looks until there is what is waited for: at once, and again after each change. Storage trouble that may pass is
-// waited out with a look at each further change, and once a retry time.
+// wait looks until there is what is waited for: at once, unless the instance was started a moment ago, and again after
+// each change. Storage trouble that may pass is waited out with a look at each further change, and once a retry time.
 func (c *Client) wait(ctx context.Context, instance string, look func(*waiter) (bool, error)) error {
-	w, err := c.hub.join(instance)
+	w, headStart, err := c.hub.join(instance)
 	if err != nil {
 		return err
 	}
 	defer c.hub.part(w)
+	if headStart > 0 {
+		if err := w.await(ctx, headStart); err != nil {
+			return err
+		}
+	}
 	pause := firstRetry
 	for {
 		done, err := look(w)

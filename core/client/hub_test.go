@@ -1,0 +1,68 @@
+package client
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duroxide/duroxide/core/replay"
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// Who starts an instance and waits for it need not look at it when it ends soon, even before the start has returned. Long
+// after the start, and when it failed, it is looked at at once.
+func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		ended := &store.Status{Instance: "a", Status: replay.Completed, Output: "x"}
+		for _, c := range []struct {
+			name    string
+			begin   func()
+			pause   time.Duration
+			isEnded bool
+		}{
+			{"nobody started it here", func() {}, 0, false},
+			{"it has started just now", func() { h.starting("a"); h.started("a", true) }, headStart, false},
+			{"a moment has gone by", func() {
+				h.starting("a")
+				time.Sleep(time.Second) //nolint:forbidigo // of the bubble's clock: the start takes its time
+				h.started("a", true)
+				time.Sleep(time.Millisecond) //nolint:forbidigo // of the bubble's clock
+			}, headStart - time.Millisecond, false},
+			{"it has ended while it was started", func() {
+				h.starting("a")
+				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
+				h.started("a", true)
+			}, 0, true},
+			{"that is long ago", func() {
+				h.starting("a")
+				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
+				h.started("a", true)
+				time.Sleep(headStart) //nolint:forbidigo // of the bubble's clock
+			}, 0, false},
+			{"the start failed", func() { h.starting("a"); h.started("a", false) }, 0, false},
+			{"it was waited for already", func() {
+				h.starting("a")
+				h.started("a", true)
+				w, _, _ := h.join("a")
+				h.part(w)
+			}, 0, false},
+		} {
+			c.begin()
+			w, pause, err := h.join("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pause != c.pause || (h.told(w) != nil) != c.isEnded {
+				t.Errorf("%s: a pause of %v, ended %v", c.name, pause, h.told(w))
+			}
+			h.part(w)
+		}
+		for i := range 3 * startsKept {
+			h.starting(string(rune(i)))
+		}
+		if len(h.starts) > startsKept {
+			t.Errorf("%d starts are remembered", len(h.starts))
+		}
+	})
+}
