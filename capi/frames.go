@@ -277,6 +277,9 @@ func readYield(answer string) (y replay.Yield, ended bool, err error) {
 		r.task(y.Task, 0)
 	case replay.YieldReturn:
 		y.Result = r.text()
+	case replay.YieldUnable:
+		y.Failure = &history.Failure{Kind: history.Infrastructure, Operation: "read a payload", Message: r.text(), Type: r.text(), At: y.At}
+		y.ErrText = r.text()
 	case replay.YieldRaise, replay.YieldFatal:
 		y.Failure = &history.Failure{Kind: history.OrchestrationError, Message: r.text(), Type: r.text(), At: y.At}
 		y.ErrText = r.text()
@@ -359,7 +362,7 @@ func (r *reader) task(t *replay.Task, depth int) {
 
 // readActivity reads how an activity ended.
 //
-//	u8 kind: 0 = text output; 1 = failure: u8 non-retryable, message, type, traceback; 2 = given back
+//	u8 kind: 0 = text output; 1 = failure: u8 non-retryable, message, type, traceback; 2 = given back; 3 = given back, its input cannot be read here
 func readActivity(answer string, a *engine.Activity) (engine.ActivityResult, error) {
 	r := reader{rest: answer}
 	var res engine.ActivityResult
@@ -372,6 +375,8 @@ func readActivity(answer string, a *engine.Activity) (engine.ActivityResult, err
 			Activity: a.Name, Attempt: max(a.Attempt, 1), NonRetryable: final}
 	case 2:
 		res.GiveBack = true
+	case 3:
+		res.Unable = true
 	default:
 		return res, errFrame
 	}

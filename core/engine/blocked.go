@@ -21,6 +21,9 @@ type blockedInstance struct {
 // blockedPause is between two looks at a blocked instance: its messages wait in the store, where every poll finds them.
 const blockedPause = time.Second
 
+// unablePause is after which a job is claimed again whose input could not be read.
+const unablePause = 2 * time.Second
+
 func isCancelled(messages []history.Message) bool {
 	return slices.ContainsFunc(messages, func(m history.Message) bool { return m.Kind == history.MsgCancel })
 }
@@ -66,12 +69,12 @@ func (r *Runtime) stillBlocked(t *turning, snap *store.Snapshot) *store.Snapshot
 	return whole
 }
 
-// block leaves an instance as it is because its code does not fit its history. Its messages stay in the store; it goes
-// on at a runtime whose code fits.
-func (r *Runtime) block(t *turning, snap *store.Snapshot, differs *history.Failure) {
+// block leaves an instance as it is because its code does not fit its history, or cannot read it. Its messages stay in
+// the store; it goes on at a runtime whose code fits.
+func (r *Runtime) block(t *turning, live *liveExecution, differs *history.Failure) {
 	id, reason := t.inst.id, differs.Text()
 	r.dropLive(t.inst)
-	err := r.store.Block(r.ctx, store.Block{Instance: id, Life: snap.Life, Turn: snap.Turn, Reason: reason, At: differs.At})
+	err := r.store.Block(r.ctx, store.Block{Instance: id, Life: live.life, Turn: live.turn, Reason: reason, At: differs.At})
 	if err != nil && !errors.Is(err, store.ErrFenced) {
 		r.storeFailed("note that "+strconv.Quote(id)+" is blocked", err)
 		r.postponeTurn(t, r.backoff(t.inst))
@@ -81,13 +84,13 @@ func (r *Runtime) block(t *turning, snap *store.Snapshot, differs *history.Failu
 	before := r.blocked[id]
 	if err == nil {
 		r.sweepBlockedLocked()
-		r.blocked[id] = &blockedInstance{turn: snap.Turn, reason: reason, lookAt: r.now() + int64(blockedPause)}
+		r.blocked[id] = &blockedInstance{turn: live.turn, reason: reason, lookAt: r.now() + int64(blockedPause)}
 	}
 	r.mu.Unlock()
 	r.abandonTurn(t)
 	if err == nil && (before == nil || before.reason != reason) {
-		r.logf("error", "instance is blocked until code that fits its history is deployed: "+reason, "instance_id", id,
-			"orchestration_name", snap.Name, "orchestration_version", snap.Version, "at", differs.At)
+		r.logf("error", "instance is blocked until a runtime can go on with it: "+reason, "instance_id", id,
+			"orchestration_name", live.name, "orchestration_version", live.ver, "at", differs.At)
 	}
 }
 

@@ -38,6 +38,8 @@ type ActivityResult struct {
 	Failure *history.Failure
 	// GiveBack: the process is ending and could not do it; the job goes back uncounted.
 	GiveBack bool
+	// Unable: the input cannot be read here. The job goes back uncounted, for a while.
+	Unable bool
 }
 
 // LaneKind tells what a lane is for.

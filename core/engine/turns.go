@@ -205,6 +205,10 @@ func (r *Runtime) runTurn(l *lane, inst *instance) *step {
 	var c *replay.Commit
 	r.user(l, func() { c = live.x.Turn(l.host.Code(live.id), in) })
 	r.meters.turns.Add(1)
+	if u := live.x.Mismatch(); u != nil && u.Kind == history.Infrastructure && !isCancelled(messages) {
+		r.block(t, live, u)
+		return nil
+	}
 	if changesNothing(c) {
 		r.mu.Lock()
 		inst.live, inst.untaken = live, untaken
@@ -299,8 +303,9 @@ func (r *Runtime) revive(l *lane, t *turning, snap *store.Snapshot, messages []h
 		live.x = replay.New(id)
 	} else {
 		r.user(l, func() { live.x = replay.Load(id, l.host.Code(live.id), snap.Events) })
-		if differs := live.x.Mismatch(); differs != nil && r.opt.BlockNondeterminism && !isCancelled(messages) {
-			r.block(t, snap, differs)
+		if differs := live.x.Mismatch(); differs != nil && !isCancelled(messages) &&
+			(r.opt.BlockNondeterminism || differs.Kind == history.Infrastructure) {
+			r.block(t, live, differs)
 			return nil, nil
 		}
 	}

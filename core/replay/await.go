@@ -117,6 +117,11 @@ func (x *Execution) advance(n *node) {
 			n.state = closed
 			x.ending = &ending{kind: history.OrchestrationFailed, failure: raised(y.Failure)}
 			return
+		case YieldUnable:
+			n.state = closed
+			x.mismatch = raised(y.Failure)
+			x.ending = &ending{kind: history.OrchestrationFailed, failure: x.mismatch}
+			return
 		}
 	}
 }

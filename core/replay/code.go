@@ -88,6 +88,7 @@ const (
 	YieldReturn                  // Result
 	YieldRaise                   // Failure; the exception object stays with the user's side under the branch's number
 	YieldFatal                   // Failure: a BaseException that is not an Exception; fails the instance
+	YieldUnable                  // Failure: a payload cannot be read here; nothing is known of what code would do
 )
 
 // Yield is how a step of a branch ended, and the immediate calls it made on the way, in order.

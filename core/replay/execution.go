@@ -95,7 +95,8 @@ func Verify(id Identity, code Code, events []history.Event) *history.Failure {
 	return load(id, code, events, true).mismatch
 }
 
-// Mismatch is the nondeterminism that Load found; nil when history and code agree.
+// Mismatch is the nondeterminism that Load found; nil when history and code agree. Of another kind it says that a payload
+// could not be read, in Load or in the last turn: then what the turn gave is not to be committed, unless it was cancelled.
 func (x *Execution) Mismatch() *history.Failure { return x.mismatch }
 
 // PayloadBytes is the size of the payloads delivered to code so far: what a live execution holds in memory, about.

@@ -86,7 +86,7 @@ func (x *Execution) difference(e, call *history.Event) string {
 			return fmt.Sprintf(" as %q instead of %q", call.Instance, e.Instance)
 		}
 	case history.KeyValueSet:
-		if e.Data != call.Data {
+		if !x.samePayload(e, call) {
 			return " with another value"
 		}
 	case history.CustomStatusUpdated:

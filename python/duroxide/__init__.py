@@ -37,6 +37,7 @@ from duroxide._errors import (
     ActivityTimeout,
     Cancelled,
     ClientError,
+    CodecError,
     ConfigurationError,
     DuroxideError,
     InstanceExists,
@@ -54,6 +55,7 @@ from duroxide._errors import (
 )
 from duroxide._logging import init_tracing
 from duroxide._options import RuntimeOptions, TagFilter
+from duroxide._payloads import Codec
 from duroxide._providers import PostgresProvider, SqliteProvider
 from duroxide._results import (
     DeleteInstanceResult,
@@ -74,6 +76,7 @@ from duroxide._results import (
     Waiting,
     parse_result,
 )
+from duroxide._retry import RetryPolicy
 from duroxide._runtime import Runtime
 from duroxide._tasks import ScheduledTask
 from duroxide._version import __version__
@@ -106,6 +109,8 @@ __all__ = [
     "ActivityContext",
     "ScheduledTask",
     "TagFilter",
+    "RetryPolicy",
+    "Codec",
     # Results
     "OrchestrationResult",
     "OrchestrationStatus",
@@ -135,6 +140,7 @@ __all__ = [
     "RegistrationError",
     "RuntimeStateError",
     "ConfigurationError",
+    "CodecError",
     "OrchestrationError",
     "ActivityError",
     "ActivityTimeout",

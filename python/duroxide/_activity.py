@@ -9,9 +9,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from duroxide import _frames
-from duroxide._codec import decode, encode
-from duroxide._errors import NonRetryableError, RuntimeStateError
+from duroxide._errors import CodecError, NonRetryableError, RuntimeStateError
 from duroxide._locations import format_exception, safe_encode, safe_str
+from duroxide._payloads import PLAIN, Payloads
 
 if TYPE_CHECKING:
     import asyncio
@@ -146,7 +146,8 @@ class _Ended:
 class Activities:
     """The registered activities of a runtime, and the thread that runs the ``async def`` ones."""
 
-    def __init__(self, client: Callable[[], Client], log: Log) -> None:
+    def __init__(self, client: Callable[[], Client], log: Log, payloads: Payloads = PLAIN) -> None:
+        self._payloads = payloads
         self._functions: dict[str, Callable[..., Any]] = {}
         self._client = client
         self._log = log
@@ -188,25 +189,37 @@ class Activities:
         job = _frames.read_job(data, pos)
         ctx = _context(job, self._client, self._log)
         try:
+            input = self._payloads.decode(job.input)
+        except CodecError as e:
+            ctx.trace_error(f"the activity waits for a runtime that can read its input: {e}")
+            return _frames.ACTIVITY_UNABLE
+        try:
             function = self._functions[job.name]
-            value = contextvars.Context().run(function, ctx, decode(job.input))
+            value = contextvars.Context().run(function, ctx, input)
             if inspect.iscoroutine(value):
                 value = self._await(value)
-            return _frames.activity_done(encode(value, "result of", job.name))
+            return _frames.activity_done(self._payloads.encode(value, "result of", job.name))
         except BaseException as e:
             name = type(e).__name__
             message = f"Activity '{job.name}' call failed: {name}: {safe_str(e)}"
             return _frames.activity_failed(
                 isinstance(e, NonRetryableError),
-                safe_encode(message),
+                self._stored_error(message),
                 safe_encode(name),
-                safe_encode(format_exception(e)),
+                self._stored_error(format_exception(e)),
             )
         finally:
             ctx._client = None
             if ctx._cancel is not None:
                 # The flag lies in the engine's memory, which is the engine's again after this.
                 ctx._cancel = _Ended(ctx._cancel.value)
+
+    def _stored_error(self, text: str) -> bytes:
+        """The text of an exception as it is stored. A codec that fails must not hide that something failed."""
+        try:
+            return self._payloads.encode_text(text)
+        except Exception as e:
+            return safe_encode(f"an exception whose text the codec does not take: {type(e).__name__}")
 
     def _await(self, coroutine: Any) -> Any:
         import asyncio

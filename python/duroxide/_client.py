@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from threading import get_ident
 from typing import Any, Callable, Optional, TypeVar, Union
 
+from duroxide._arguments import bulk_filter, flag, known_id, kv_key, moment, named, number, prune_options, timeout
 from duroxide._codec import (
-    MAX_NAMED_ID_BYTES,
     Milliseconds,
     decode,
-    encode,
-    encode_typed,
     identifier,
     milliseconds,
     name_of,
@@ -22,6 +20,7 @@ from duroxide._errors import InstanceNotFound, InvalidArgument, RuntimeStateErro
 from duroxide._frames import Op
 from duroxide._immediate import stepping
 from duroxide._library import library
+from duroxide._payloads import Codec, payloads_of
 from duroxide._providers import Provider, told
 from duroxide._results import (
     DeleteInstanceResult,
@@ -45,7 +44,6 @@ __all__ = ["Client"]
 T = TypeVar("T")
 Name = Union[str, Callable[..., Any]]
 _IF_EXISTS = {"ignore": 0, "raise": 1, "restart_if_ended": 2}
-_NO_END = -1
 
 
 class Client:
@@ -60,15 +58,18 @@ class Client:
 
     Args:
         provider: an open provider.
+        codec: how values are stored, see Codec; the one that the runtimes have. None: as JSON.
 
     Raises:
         TypeError: something else.
+        ConfigurationError: a codec with a name that cannot be stored.
     """
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, *, codec: Optional[Codec] = None) -> None:
         if not isinstance(provider, Provider):
             raise TypeError(f"Client takes a provider, e.g. SqliteProvider.open(path), got {told(provider)}")
         self._provider = provider
+        self._payloads = payloads_of(codec)
         self._handle = provider._handle
 
     def __repr__(self) -> str:
@@ -119,7 +120,7 @@ class Client:
             TypeError, ValueError: the input is not JSON. Nothing was stored.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
         """
-        payload = encode(input, "input of start_orchestration", name)
+        payload = self._payloads.encode(input, "input of start_orchestration", name)
         return self._start(instance_id, name, "", payload, if_exists, delay_ms)
 
     def start_orchestration_versioned(
@@ -137,7 +138,7 @@ class Client:
         Raises:
             InvalidArgument: the version is not a semantic version.
         """
-        payload = encode(input, "input of start_orchestration_versioned", name)
+        payload = self._payloads.encode(input, "input of start_orchestration_versioned", name)
         return self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
 
     def start_orchestration_typed(
@@ -150,7 +151,7 @@ class Client:
         delay_ms: Milliseconds = 0,
     ) -> None:
         """The same as start_orchestration."""
-        payload = encode(input, "input of start_orchestration_typed", name)
+        payload = self._payloads.encode(input, "input of start_orchestration_typed", name)
         return self._start(instance_id, name, "", payload, if_exists, delay_ms)
 
     def start_orchestration_versioned_typed(
@@ -164,7 +165,7 @@ class Client:
         delay_ms: Milliseconds = 0,
     ) -> None:
         """The same as start_orchestration_versioned."""
-        payload = encode(input, "input of start_orchestration_versioned_typed", name)
+        payload = self._payloads.encode(input, "input of start_orchestration_versioned_typed", name)
         return self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
 
     def _start(
@@ -191,26 +192,26 @@ class Client:
 
     def raise_event(self, instance_id: str, event_name: str, data: Any = None) -> None:
         """Raise an event. An instance that is unknown or has ended drops it."""
-        payload = encode(data, "data of raise_event", event_name)
-        return self._call(Op.RAISE_EVENT, _named(instance_id, event_name, "event_name"), payload, _nothing)
+        payload = self._payloads.encode(data, "data of raise_event", event_name)
+        return self._call(Op.RAISE_EVENT, named(instance_id, event_name, "event_name"), payload, _nothing)
 
     def enqueue_event(self, instance_id: str, queue_name: str, data: Any = None) -> None:
         """Put a message into a queue of an instance, which may start later.
 
         ``data`` is encoded as JSON: what was text before (``json.dumps(x)``) arrives as text.
         """
-        payload = encode(data, "data of enqueue_event", queue_name)
-        return self._call(Op.ENQUEUE_EVENT, _named(instance_id, queue_name, "queue_name"), payload, _nothing)
+        payload = self._payloads.encode(data, "data of enqueue_event", queue_name)
+        return self._call(Op.ENQUEUE_EVENT, named(instance_id, queue_name, "queue_name"), payload, _nothing)
 
     def raise_event_typed(self, instance_id: str, event_name: str, data: Any = None) -> None:
         """raise_event; a str is taken for JSON already."""
-        payload = encode_typed(data, "data of raise_event_typed", event_name)
-        return self._call(Op.RAISE_EVENT, _named(instance_id, event_name, "event_name"), payload, _nothing)
+        payload = self._payloads.encode_typed(data, "data of raise_event_typed", event_name)
+        return self._call(Op.RAISE_EVENT, named(instance_id, event_name, "event_name"), payload, _nothing)
 
     def enqueue_event_typed(self, instance_id: str, queue_name: str, data: Any = None) -> None:
         """enqueue_event; a str is taken for JSON already."""
-        payload = encode_typed(data, "data of enqueue_event_typed", queue_name)
-        return self._call(Op.ENQUEUE_EVENT, _named(instance_id, queue_name, "queue_name"), payload, _nothing)
+        payload = self._payloads.encode_typed(data, "data of enqueue_event_typed", queue_name)
+        return self._call(Op.ENQUEUE_EVENT, named(instance_id, queue_name, "queue_name"), payload, _nothing)
 
     def cancel_instance(self, instance_id: str, reason: Optional[str] = None) -> None:
         """Ask an instance to end: it fails with ``canceled: {reason}``. Unknown or ended: nothing happens."""
@@ -220,14 +221,14 @@ class Client:
             raise InvalidArgument(f"Invalid input: reason must be a str, got {type(reason).__name__}")
         elif "\0" in reason:
             raise InvalidArgument("Invalid input: reason must not contain NUL")
-        body = reason.encode("utf-8", "backslashreplace")
-        return self._call(Op.CANCEL, {"i": _known(instance_id)}, body, _nothing)
+        body = self._payloads.encode_text(reason) if reason else b""
+        return self._call(Op.CANCEL, {"i": known_id(instance_id)}, body, _nothing)
 
     # Waiting
 
     def get_status(self, instance_id: str) -> OrchestrationResult:
         """How an instance stands; status ``"NotFound"`` for an unknown id."""
-        return self._call(Op.STATUS, {"i": _known(instance_id)}, b"", _result)
+        return self._call(Op.STATUS, {"i": known_id(instance_id)}, b"", self._result)
 
     def wait_for_orchestration(
         self, instance_id: str, timeout_ms: Optional[Milliseconds] = 30000
@@ -240,8 +241,8 @@ class Client:
         Raises:
             WaitTimeout: ``Operation timed out``.
         """
-        head = {"i": _known(instance_id), "t": _timeout(timeout_ms)}
-        return self._call(Op.WAIT_END, head, b"", _result)
+        head = {"i": known_id(instance_id), "t": timeout(timeout_ms)}
+        return self._call(Op.WAIT_END, head, b"", self._result)
 
     def wait_for_orchestration_typed(self, instance_id: str, timeout_ms: Optional[Milliseconds] = 30000) -> Any:
         """Wait for the output itself.
@@ -250,8 +251,8 @@ class Client:
             OrchestrationError: the instance Failed; or the subclass that fits.
             WaitTimeout: ``Operation timed out``.
         """
-        head = {"i": _known(instance_id), "t": _timeout(timeout_ms)}
-        return self._call(Op.WAIT_END, head, b"", _output)
+        head = {"i": known_id(instance_id), "t": timeout(timeout_ms)}
+        return self._call(Op.WAIT_END, head, b"", self._output)
 
     def wait_for_status_change(
         self,
@@ -277,20 +278,24 @@ class Client:
         if not 0 <= last_seen_version < 2**63:
             raise InvalidArgument("Invalid input: last_seen_version must not be negative or above 2**63")
         milliseconds(poll_interval_ms, "poll_interval_ms")
-        head = {"i": _known(instance_id), "s": last_seen_version, "t": _timeout(timeout_ms)}
-        return self._call(Op.WAIT_STATUS, head, b"", _result_or_none)
+        head = {"i": known_id(instance_id), "s": last_seen_version, "t": timeout(timeout_ms)}
+        return self._call(Op.WAIT_STATUS, head, b"", self._result_or_none)
 
     # Key-value store of an instance
 
     def get_kv_value(self, instance_id: str, key: str) -> Optional[str]:
         """A value that the instance set, as text; None when there is none."""
-        head = {"i": _known(instance_id), "k": _key(key)}
-        return self._call(Op.KV_VALUE, head, b"", lambda a, b: None if a is None else b.decode())
+        head = {"i": known_id(instance_id), "k": kv_key(key)}
+        return self._call(
+            Op.KV_VALUE, head, b"", lambda a, b: None if a is None else self._payloads.decode_text(b.decode())
+        )
 
     def get_kv_value_typed(self, instance_id: str, key: str) -> Any:
         """get_kv_value, decoded when it is JSON."""
-        head = {"i": _known(instance_id), "k": _key(key)}
-        return self._call(Op.KV_VALUE, head, b"", lambda a, b: None if a is None else decode(b.decode()))
+        head = {"i": known_id(instance_id), "k": kv_key(key)}
+        return self._call(
+            Op.KV_VALUE, head, b"", lambda a, b: None if a is None else decode(self._payloads.decode_text(b.decode()))
+        )
 
     def wait_for_kv_value(self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000) -> str:
         """Wait until a key has a value.
@@ -298,13 +303,13 @@ class Client:
         Raises:
             WaitTimeout: ``Timed out waiting for value '{key}' on instance '{id}'``.
         """
-        head = {"i": _known(instance_id), "k": _key(key), "t": _timeout(timeout_ms)}
-        return self._call(Op.WAIT_KV, head, b"", lambda _, b: b.decode())
+        head = {"i": known_id(instance_id), "k": kv_key(key), "t": timeout(timeout_ms)}
+        return self._call(Op.WAIT_KV, head, b"", lambda _, b: self._payloads.decode_text(b.decode()))
 
     def wait_for_kv_value_typed(self, instance_id: str, key: str, timeout_ms: Optional[Milliseconds] = 30000) -> Any:
         """wait_for_kv_value, decoded when it is JSON."""
-        head = {"i": _known(instance_id), "k": _key(key), "t": _timeout(timeout_ms)}
-        return self._call(Op.WAIT_KV, head, b"", lambda _, b: decode(b.decode()))
+        head = {"i": known_id(instance_id), "k": kv_key(key), "t": timeout(timeout_ms)}
+        return self._call(Op.WAIT_KV, head, b"", lambda _, b: decode(self._payloads.decode_text(b.decode())))
 
     # Reading
 
@@ -356,17 +361,17 @@ class Client:
             "version": "" if version is None else identifier(version, "version"),
             "status": status or "",
             "id_prefix": "" if id_prefix is None else identifier(id_prefix, "id_prefix"),
-            "parent": "" if parent is None else _known(parent),
-            "created_after": _moment(created_after, "created_after"),
-            "created_before": _moment(created_before, "created_before"),
-            "updated_after": _moment(updated_after, "updated_after"),
-            "updated_before": _moment(updated_before, "updated_before"),
-            "blocked": _flag(blocked, "blocked"),
+            "parent": "" if parent is None else known_id(parent),
+            "created_after": moment(created_after, "created_after"),
+            "created_before": moment(created_before, "created_before"),
+            "updated_after": moment(updated_after, "updated_after"),
+            "updated_before": moment(updated_before, "updated_before"),
+            "blocked": flag(blocked, "blocked"),
             "oldest_first": order == "oldest",
-            "limit": _number(limit, "limit", 1, 10_000),
+            "limit": number(limit, "limit", 1, 10_000),
             "cursor": "" if cursor is None else identifier(cursor, "cursor", 1 << 16),
         }
-        return self._call(Op.INSTANCES, head, b"", _page)
+        return self._call(Op.INSTANCES, head, b"", self._page)
 
     def iter_instances(self, **filters: Any) -> Iterator[InstanceInfo]:
         """All instances that fit, page by page. Arguments are those of list_instances."""
@@ -383,7 +388,7 @@ class Client:
         Raises:
             InstanceNotFound: ``get_instance_info: Instance {id} not found``.
         """
-        return self._call(Op.INSTANCE, {"i": _known(instance_id)}, b"", lambda a, _: InstanceInfo(**a))
+        return self._call(Op.INSTANCE, {"i": known_id(instance_id)}, b"", lambda a, _: self._info(a))
 
     def get_execution_info(self, instance_id: str, execution_id: int) -> ExecutionInfo:
         """One execution of an instance.
@@ -391,26 +396,26 @@ class Client:
         Raises:
             InstanceNotFound: ``get_execution_info: Execution {n} not found for instance {id}``.
         """
-        number = _number(execution_id, "execution_id")
+        wanted = number(execution_id, "execution_id")
 
         def find(answer: Any, _: bytes) -> ExecutionInfo:
-            for execution in _executions(answer, _):
-                if execution.execution_id == number:
+            for execution in self._executions(answer):
+                if execution.execution_id == wanted:
                     return execution
-            raise InstanceNotFound(f"get_execution_info: Execution {number} not found for instance {instance_id}")
+            raise InstanceNotFound(f"get_execution_info: Execution {wanted} not found for instance {instance_id}")
 
-        return self._call(Op.EXECUTIONS, {"i": _known(instance_id)}, b"", find)
+        return self._call(Op.EXECUTIONS, {"i": known_id(instance_id)}, b"", find)
 
     def list_executions(self, instance_id: str) -> list[int]:
         """The executions of an instance, ascending; none for an unknown id."""
-        head = {"i": _known(instance_id)}
-        return self._call(Op.EXECUTIONS, head, b"", lambda a, b: [e.execution_id for e in _executions(a, b)])
+        head = {"i": known_id(instance_id)}
+        return self._call(Op.EXECUTIONS, head, b"", lambda a, b: [e["execution_id"] for e in a])
 
     def read_execution_history(self, instance_id: str, execution_id: int) -> list[Event]:
         """The events of one execution; none for an unknown one."""
-        number = _number(execution_id, "execution_id")
-        head = {"i": _known(instance_id), "e": number or -1}  # the engine takes 0 for the current one
-        return self._call(Op.HISTORY, head, b"", _events)
+        wanted = number(execution_id, "execution_id")
+        head = {"i": known_id(instance_id), "e": wanted or -1}  # the engine takes 0 for the current one
+        return self._call(Op.HISTORY, head, b"", self._events)
 
     def get_waiting(self, instance_id: str) -> list[Waiting]:
         """What an instance waits for, from its history: no live worker is needed. Nothing for one that has ended.
@@ -418,17 +423,17 @@ class Client:
         Raises:
             InstanceNotFound: unknown id.
         """
-        head = {"i": _known(instance_id)}
+        head = {"i": known_id(instance_id)}
         return self._call(Op.WAITING, head, b"", lambda a, _: [Waiting(**w) for w in a])
 
     def get_instance_tree(self, instance_id: str) -> InstanceTree:
         """An instance with all its descendants; of an unknown id: that id alone."""
-        head = {"i": _known(instance_id)}
+        head = {"i": known_id(instance_id)}
         return self._call(Op.TREE, head, b"", lambda ids, _: InstanceTree(instance_id, list(ids), len(ids)))
 
     def get_orchestration_stats(self, instance_id: str) -> Optional[SystemStats]:
         """Sizes of an instance; None for an unknown id."""
-        head = {"i": _known(instance_id)}
+        head = {"i": known_id(instance_id)}
         return self._call(Op.INSTANCE_STATS, head, b"", lambda a, _: None if a is None else SystemStats(**a))
 
     def get_system_metrics(self) -> SystemMetrics:
@@ -452,24 +457,24 @@ class Client:
             InstanceNotFound: ``Instance {id} not found``.
             InvalidArgument: it is a child; delete its root.
         """
-        head = {"i": _known(instance_id), "f": bool(force)}
+        head = {"i": known_id(instance_id), "f": bool(force)}
         return self._call(Op.DELETE, head, b"", lambda a, _: DeleteInstanceResult(**a))
 
     def delete_instance_bulk(self, filter: Optional[InstanceFilter] = None) -> DeleteInstanceResult:
         """Delete the root instances that have ended and fit the filter, with their descendants."""
-        head = _filter(filter)
+        head = bulk_filter(filter)
         return self._call(Op.DELETE_BULK, head, b"", lambda a, _: DeleteInstanceResult(**a))
 
     def prune_executions(self, instance_id: str, options: Optional[PruneOptions] = None) -> PruneResult:
         """Delete old executions of an instance. The current one stays."""
-        head = {"i": _known(instance_id), **_prune(options)}
+        head = {"i": known_id(instance_id), **prune_options(options)}
         return self._call(Op.PRUNE, head, b"", lambda a, _: PruneResult(**a))
 
     def prune_executions_bulk(
         self, filter: Optional[InstanceFilter] = None, options: Optional[PruneOptions] = None
     ) -> PruneResult:
         """Delete old executions of all instances that fit the filter, running ones too."""
-        head = {**_filter(filter), **_prune(options)}
+        head = {**bulk_filter(filter), **prune_options(options)}
         return self._call(Op.PRUNE_BULK, head, b"", lambda a, _: PruneResult(**a))
 
     def revive_instance(self, instance_id: str) -> None:
@@ -483,117 +488,55 @@ class Client:
             InstanceNotFound: ``Instance {id} not found``.
             InvalidArgument: it has completed, or failed by its own code or by cancellation.
         """
-        return self._call(Op.REVIVE, {"i": _known(instance_id)}, b"", _nothing)
+        return self._call(Op.REVIVE, {"i": known_id(instance_id)}, b"", _nothing)
 
+    # What answers mean
 
-def _known(instance_id: object) -> str:
-    return identifier(instance_id, "instance_id", MAX_NAMED_ID_BYTES)
+    def _result(self, answer: dict[str, Any], body: bytes) -> OrchestrationResult:
+        status, payloads = answer["status"], self._payloads
+        error, custom, failure = answer.get("error"), answer.get("custom_status"), answer.get("failure")
+        if error is not None:
+            error = payloads.decode_error(error)
+        if failure is not None and failure.get("traceback"):
+            failure["traceback"] = payloads.decode_error(failure["traceback"])
+        return OrchestrationResult(
+            status,
+            payloads.decode(body.decode()) if status == "Completed" else None,
+            error,
+            None if custom is None else payloads.decode_text(custom),
+            answer.get("custom_status_version", 0),
+            answer.get("blocked"),
+            failure,
+        )
 
+    def _result_or_none(self, answer: Any, body: bytes) -> Optional[OrchestrationResult]:
+        return None if answer is None else self._result(answer, body)
 
-def _named(instance_id: object, name: object, what: str) -> dict[str, str]:
-    return {"i": _known(instance_id), "n": identifier(name, what, MAX_NAMED_ID_BYTES)}
+    def _output(self, answer: Any, body: bytes) -> Any:
+        result = self._result(answer, body)
+        result.raise_for_status()
+        return result.output
 
+    def _info(self, item: dict[str, Any]) -> InstanceInfo:
+        return InstanceInfo(**{**item, "output": self._payloads.shown(item["output"])})
 
-def _key(key: object) -> str:
-    if key == "":
-        return ""
-    return identifier(key, "key", MAX_NAMED_ID_BYTES)
+    def _page(self, answer: Any, _: bytes) -> InstancePage:
+        return InstancePage([self._info(item) for item in answer["items"]], answer["next"] or None)
 
+    def _executions(self, answer: Any) -> list[ExecutionInfo]:
+        return [ExecutionInfo(**{**e, "output": self._payloads.shown(e["output"])}) for e in answer]
 
-def _timeout(timeout_ms: Optional[Milliseconds]) -> int:
-    return _NO_END if timeout_ms is None else milliseconds(timeout_ms, "timeout_ms")
-
-
-def _number(value: object, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgument(f"Invalid input: {what} must be an int, got {type(value).__name__}")
-    if not least <= value <= most:
-        raise InvalidArgument(f"Invalid input: {what} must be from {least} to {most}, got {value}")
-    return value
-
-
-def _flag(value: Optional[bool], what: str) -> Optional[bool]:
-    if value is not None and not isinstance(value, bool):
-        raise InvalidArgument(f"Invalid input: {what} must be True, False or None, got {type(value).__name__}")
-    return value
-
-
-def _moment(value: Optional[int], what: str) -> int:
-    return 0 if value is None else _number(value, what)
-
-
-def _result(answer: dict[str, Any], body: bytes) -> OrchestrationResult:
-    status = answer["status"]
-    return OrchestrationResult(
-        status,
-        decode(body.decode()) if status == "Completed" else None,
-        answer.get("error"),
-        answer.get("custom_status"),
-        answer.get("custom_status_version", 0),
-        answer.get("blocked"),
-        answer.get("failure"),
-    )
+    def _events(self, answer: Any, _: bytes) -> list[Event]:
+        shown = self._payloads.shown_within
+        return [
+            Event(e["event_id"], e["kind"], e["source_event_id"], e["timestamp_ms"], shown(e["data"]), e.get("at", ""))
+            for e in answer
+        ]
 
 
 def _nothing(_: Any, __: bytes) -> None:
     return None
 
 
-def _result_or_none(answer: Any, body: bytes) -> Optional[OrchestrationResult]:
-    return None if answer is None else _result(answer, body)
-
-
-def _output(answer: Any, body: bytes) -> Any:
-    result = _result(answer, body)
-    result.raise_for_status()
-    return result.output
-
-
 def _ids(answer: Any, _: bytes) -> list[str]:
     return list(answer)
-
-
-def _page(answer: Any, _: bytes) -> InstancePage:
-    return InstancePage([InstanceInfo(**item) for item in answer["items"]], answer["next"] or None)
-
-
-def _executions(answer: Any, _: bytes) -> list[ExecutionInfo]:
-    return [ExecutionInfo(**e) for e in answer]
-
-
-def _events(answer: Any, _: bytes) -> list[Event]:
-    return [
-        Event(e["event_id"], e["kind"], e["source_event_id"], e["timestamp_ms"], e["data"], e.get("at", ""))
-        for e in answer
-    ]
-
-
-def _filter(filter: Optional[InstanceFilter]) -> dict[str, Any]:
-    if filter is None:
-        return {}
-    if not isinstance(filter, InstanceFilter):
-        raise InvalidArgument(f"Invalid input: filter must be an InstanceFilter, got {type(filter).__name__}")
-    head: dict[str, Any] = {}
-    if filter.instance_ids is not None:
-        given: Any = filter.instance_ids
-        if isinstance(given, str) or not isinstance(given, Iterable):
-            raise InvalidArgument("Invalid input: instance_ids must be a list of str")
-        head["instance_ids"] = [_known(i) for i in given]
-    if filter.completed_before is not None:
-        head["completed_before"] = _number(filter.completed_before, "completed_before")
-    if filter.limit is not None:
-        head["limit"] = _number(filter.limit, "limit", 0, 2**31 - 1)
-    return head
-
-
-def _prune(options: Optional[PruneOptions]) -> dict[str, Any]:
-    if options is None:
-        return {}
-    if not isinstance(options, PruneOptions):
-        raise InvalidArgument(f"Invalid input: options must be PruneOptions, got {type(options).__name__}")
-    head: dict[str, Any] = {}
-    if options.keep_last is not None:
-        head["keep_last"] = _number(options.keep_last, "keep_last", 0, 2**31 - 1)
-    if options.completed_before is not None:
-        head["prune_before"] = _number(options.completed_before, "completed_before")
-    return head

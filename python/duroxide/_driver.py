@@ -21,9 +21,8 @@ from types import GeneratorType
 from typing import Any, Callable, Optional
 
 from duroxide import _frames
-from duroxide._codec import decode, encode
 from duroxide._context import OrchestrationContext
-from duroxide._errors import failure_error
+from duroxide._errors import CodecError, OrchestrationError, failure_error
 from duroxide._frames import (
     ERR,
     MOMENT,
@@ -37,6 +36,7 @@ from duroxide._frames import (
     YIELD_FATAL,
     YIELD_RAISE,
     YIELD_RETURN,
+    YIELD_UNABLE,
     leaf,
     pack_composite,
     read_text,
@@ -52,6 +52,7 @@ from duroxide._locations import (
     safe_encode,
     safe_str,
 )
+from duroxide._payloads import PLAIN, Payloads
 from duroxide._tasks import ScheduledTask
 
 Log = Callable[[str, str, "dict[str, str]"], None]
@@ -64,6 +65,10 @@ _moment = MOMENT.unpack_from
 _MOMENT_SIZE = MOMENT.size
 
 
+class _Unreadable(BaseException):
+    """A payload cannot be read here. No except clause of the user's sees it: the instance waits for who can."""
+
+
 class Execution:
     """One execution of an orchestration function while it is in memory.
 
@@ -71,6 +76,7 @@ class Execution:
         function: the orchestration function.
         begin: what the execution begins with.
         log: takes warnings about the user's code.
+        payloads: how values are stored.
     """
 
     __slots__ = (
@@ -81,13 +87,16 @@ class Execution:
         "_input",
         "_log",
         "_next_branch",
+        "_payloads",
         "_raised",
         "_seen",
         "branches",
         "ended",
     )
 
-    def __init__(self, function: Callable[..., Any], begin: _frames.Begin, log: Log) -> None:
+    def __init__(
+        self, function: Callable[..., Any], begin: _frames.Begin, log: Log, payloads: Payloads = PLAIN
+    ) -> None:
         ctx = OrchestrationContext()
         ctx.instance_id = begin.instance
         ctx.execution_id = begin.execution
@@ -96,6 +105,7 @@ class Execution:
         ctx.parent_instance_id = begin.parent or None
         ctx._execution = self
         ctx._made = []
+        ctx._payloads = self._payloads = payloads
         ctx._status = begin.status
         ctx._kv = begin.kv
         self._ctx = ctx
@@ -131,16 +141,19 @@ class Execution:
             value: Any = None
             error: Optional[BaseException] = None
             if kind == TEXT:
-                value = decode(read_text(data, pos)[0])
+                value = self._decode(read_text(data, pos)[0])
             elif kind == ERR:
-                error = failure_error(*_frames.read_failure(data, pos))
+                error = self._failure(data, pos)
             elif kind == THROWN:
                 error = self._raised.pop(int.from_bytes(data[pos : pos + 4], "little"))
             elif kind != NONE:
-                value = read_value(data, kind, pos, decode)[0]
+                value = read_value(data, kind, pos, self._decode, self._decode_error)[0]
             if self._awaiting:
                 value, error = self._converted(branch, value, error)
             return self._advance(branch, value, error)
+        except _Unreadable as e:
+            text = safe_encode(str(e))
+            return _frames.yield_head(YIELD_UNABLE, b"") + _frames.NO_CALLS + _frames.failure(text, b"CodecError", text)
         finally:
             del stepping[thread]
 
@@ -182,6 +195,8 @@ class Execution:
             return self._await(branch, generator, task, wire)
         except StopIteration as stop:
             return self._returned(branch, stop.value)
+        except _Unreadable:
+            raise
         except Exception as e:
             return self._failed(branch, e, YIELD_RAISE)
         except BaseException as e:
@@ -191,9 +206,10 @@ class Execution:
         """Call the orchestration function. What it gives may be its result already."""
         if branch != 0:
             raise RuntimeError(f"branch {branch} is not known")
-        function, payload = self._function, self._input
+        function, input = self._function, self._decode(self._input)
         self._input = ""
-        result = self._context.run(function, self._ctx, decode(payload))
+        self._begin_state()
+        result = self._context.run(function, self._ctx, input)
         if isinstance(result, GeneratorType):
             if not _is_fresh(result):
                 raise TypeError("the orchestration function gave a generator that has been started")
@@ -230,7 +246,7 @@ class Execution:
         generator = self.branches.get(branch)
         name = self._ctx.orchestration_name
         try:
-            payload = encode(value, "result of " + (f"'{name}'" if branch == 0 else "a branch"))
+            payload = self._payloads.encode(value, "result of " + (f"'{name}'" if branch == 0 else "a branch"))
         except Exception as refused:
             e = refused
             if isinstance(value, ScheduledTask):
@@ -241,7 +257,7 @@ class Execution:
         return self._end(YIELD_RETURN, branch, at) + _frames.text(payload)
 
     def _failed(self, branch: int, e: BaseException, kind: int) -> bytes:
-        message = safe_encode(format_exception(e))
+        message = self._stored_error(format_exception(e))
         at = of_traceback(e.__traceback__)
         self._drop(branch)
         if branch != 0:
@@ -278,6 +294,46 @@ class Execution:
             return _convert(task, value), None
         except Exception as e:
             return None, e
+
+    # Payloads
+
+    def _decode(self, text: str) -> Any:
+        try:
+            return self._payloads.decode(text)
+        except CodecError as e:
+            raise _Unreadable(str(e)) from e
+
+    def _decode_text(self, text: str) -> str:
+        try:
+            return self._payloads.decode_text(text)
+        except CodecError as e:
+            raise _Unreadable(str(e)) from e
+
+    def _decode_error(self, text: str) -> str:
+        try:
+            return self._payloads.decode_error(text)
+        except CodecError as e:
+            raise _Unreadable(str(e)) from e
+
+    def _failure(self, data: bytes, pos: int) -> OrchestrationError:
+        kind, text, type_name, traceback, *rest = _frames.read_failure(data, pos)
+        return failure_error(kind, self._decode_error(text), type_name, self._decode_error(traceback), *rest)  # type: ignore[arg-type]
+
+    def _begin_state(self) -> None:
+        """Decode what the execution begins with, now that failing to do so can be told."""
+        if self._payloads is PLAIN and not self._ctx._kv and self._ctx._status is None:
+            return
+        ctx = self._ctx
+        if ctx._status is not None:
+            ctx._status = self._decode_text(ctx._status)
+        ctx._kv = {key: (self._decode_text(value), at) for key, (value, at) in ctx._kv.items()}
+
+    def _stored_error(self, text: str) -> bytes:
+        """The text of an exception as it is stored. A codec that fails must not hide that something failed."""
+        try:
+            return self._payloads.encode_text(text)
+        except Exception as e:
+            return safe_encode(f"an exception whose text the codec does not take: {type(e).__name__}")
 
     # Tasks
 

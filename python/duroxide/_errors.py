@@ -13,6 +13,7 @@
     ├── RegistrationError (ValueError)           a function that cannot be registered so
     ├── RuntimeStateError (RuntimeError)         a call at the wrong time of an object's life
     ├── ConfigurationError (ValueError)          options that are refused
+    ├── CodecError (ValueError)                  a payload that the codec here cannot read
     └── OrchestrationError                       thrown into orchestrations; str(e) is the text of the failure
         ├── ActivityError
         │   └── ActivityTimeout (TimeoutError)
@@ -33,6 +34,7 @@ __all__ = [
     "ActivityTimeout",
     "Cancelled",
     "ClientError",
+    "CodecError",
     "ConfigurationError",
     "DuroxideError",
     "InstanceExists",
@@ -102,6 +104,10 @@ class RuntimeStateError(DuroxideError, RuntimeError):
 
 class ConfigurationError(DuroxideError, ValueError):
     """An option that is out of its range or contradicts another one."""
+
+
+class CodecError(DuroxideError, ValueError):
+    """A payload that was stored by a codec which is not the one here, or has another key. Nothing is changed by it."""
 
 
 class OrchestrationError(DuroxideError):

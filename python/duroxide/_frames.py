@@ -78,7 +78,7 @@ LANE_END = 2  # kind of a lane request: the supervisor ends
 NONE, TEXT, ALL, RACE, ERR, THROWN = 0, 1, 2, 3, 4, 5
 
 # Ends of a step.
-YIELD_AWAIT, YIELD_RETURN, YIELD_RAISE, YIELD_FATAL = 0, 1, 2, 3
+YIELD_AWAIT, YIELD_RETURN, YIELD_RAISE, YIELD_FATAL, YIELD_UNABLE = 0, 1, 2, 3, 4
 
 # Kinds of task.
 T_ACTIVITY, T_TIMER, T_EVENT, T_DEQUEUE, T_CHILD, T_DETACHED = 0, 1, 2, 3, 4, 5
@@ -141,7 +141,7 @@ class Retry(NamedTuple):
 class Extras:
     """The optional fields of a leaf. The order of the fields is that of the frame."""
 
-    __slots__ = ("instance", "number", "retry", "session", "tag", "version")
+    __slots__ = ("fingerprint", "instance", "number", "retry", "session", "tag", "version")
 
     def __init__(
         self,
@@ -152,6 +152,7 @@ class Extras:
         tag: Optional[str] = None,
         number: int = 0,
         retry: Optional[Retry] = None,
+        fingerprint: str = "",
     ) -> None:
         self.version = version
         self.instance = instance
@@ -159,6 +160,7 @@ class Extras:
         self.tag = tag
         self.number = number
         self.retry = retry
+        self.fingerprint = fingerprint
 
 
 def leaf(kind: int, name: bytes, payload: bytes, extras: Optional[Extras], at: Optional[bytes]) -> bytes:
@@ -190,6 +192,9 @@ def leaf(kind: int, name: bytes, payload: bytes, extras: Optional[Extras], at: O
     if at is not None:
         flags |= 64
         add(text(at))
+    if extras is not None and extras.fingerprint:
+        flags |= 128
+        add(text(extras.fingerprint.encode()))
     parts[0] = _pack_leaf(kind, flags, len(name))
     return b"".join(parts)
 
@@ -234,6 +239,7 @@ def activity_failed(final: bool, message: bytes, type_name: bytes, traceback: by
 
 
 ACTIVITY_GIVEN_BACK = b"\2"
+ACTIVITY_UNABLE = b"\3"
 
 
 class Begin(NamedTuple):
@@ -289,7 +295,7 @@ def read_failure(data: bytes, pos: int) -> tuple[str, str, str, str, str, str, i
     return kind, message, type_name, traceback, activity, instance, attempt
 
 
-def read_value(data: bytes, kind: int, pos: int, decode: Any) -> tuple[Any, int]:
+def read_value(data: bytes, kind: int, pos: int, decode: Any, decode_error: Any) -> tuple[Any, int]:
     """A value whose kind was read already, and the position behind it."""
     if kind == TEXT:
         (n,) = _u32_at(data, pos)
@@ -305,14 +311,14 @@ def read_value(data: bytes, kind: int, pos: int, decode: Any) -> tuple[Any, int]
         for _ in range(n):
             if data[pos]:
                 error, pos = read_text(data, pos + 1)
-                members.append({"err": error})
+                members.append({"err": decode_error(error)})
             else:
-                value, pos = read_value(data, data[pos + 1], pos + 2, decode)
+                value, pos = read_value(data, data[pos + 1], pos + 2, decode, decode_error)
                 members.append({"ok": value})
         return members, pos
     if kind == RACE:
         (index,) = _u32_at(data, pos)
-        value, pos = read_value(data, data[pos + 4], pos + 5, decode)
+        value, pos = read_value(data, data[pos + 4], pos + 5, decode, decode_error)
         return {"index": index, "value": value}, pos
     raise ValueError(f"malformed frame: value of kind {kind}")
 

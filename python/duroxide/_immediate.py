@@ -21,6 +21,7 @@ from duroxide._codec import (
 )
 from duroxide._errors import InvalidArgument, RuntimeStateError
 from duroxide._locations import place, safe_encode
+from duroxide._payloads import PLAIN
 
 if TYPE_CHECKING:
     from duroxide._driver import Execution
@@ -34,11 +35,12 @@ stepping: dict[int, Execution] = {}
 class ImmediateCalls:
     """The part of an orchestration's context whose calls act at once."""
 
-    __slots__ = ("_calls", "_execution", "_kv", "_muted", "_now_ms", "_recorded", "_status", "instance_id")
+    __slots__ = ("_calls", "_execution", "_kv", "_muted", "_now_ms", "_payloads", "_recorded", "_status", "instance_id")
 
     def __init__(self, instance_id: str) -> None:
         self.instance_id = instance_id
         self._execution: Optional[Execution] = None
+        self._payloads = PLAIN
         self._calls: list[bytes] = []
         self._kv: dict[str, tuple[str, int]] = {}
         self._status: Optional[str] = None
@@ -55,11 +57,11 @@ class ImmediateCalls:
             InvalidArgument: it is longer, or contains NUL.
         """
         text = text_of(status, "custom status")
-        data = safe_encode(text)
+        data = self._payloads.encode_text(text)
         if len(data) > MAX_STATUS_BYTES:
             raise InvalidArgument(f"Custom status size ({len(data)} bytes) exceeds limit ({MAX_STATUS_BYTES} bytes)")
         if self._record(_frames.C_SET_STATUS, b"", data):
-            self._status = data.decode()
+            self._status = data.decode() if self._payloads is PLAIN else text
 
     def reset_custom_status(self) -> None:
         """Remove the custom status."""
@@ -80,7 +82,8 @@ class ImmediateCalls:
             InvalidArgument: the value is longer, there would be more than 150 keys, or one of them contains NUL.
         """
         name = self._kv_key(key)
-        data = safe_encode(text_of(value, "KV value"))
+        text = text_of(value, "KV value")
+        data = self._payloads.encode_text(text)
         if len(data) > MAX_KV_VALUE_BYTES:
             raise InvalidArgument(
                 f"KV value for key '{key}' ({len(data)} bytes) exceeds limit ({MAX_KV_VALUE_BYTES} bytes)"
@@ -88,7 +91,7 @@ class ImmediateCalls:
         if key not in self._kv and len(self._kv) >= MAX_KV_KEYS:
             raise InvalidArgument(f"KV key count ({len(self._kv) + 1}) exceeds limit ({MAX_KV_KEYS})")
         if self._record(_frames.C_SET_KV, name, data):
-            self._kv[key] = (data.decode(), self._now_ms)
+            self._kv[key] = (data.decode() if self._payloads is PLAIN else text, self._now_ms)
 
     def get_kv_value(self, key: str) -> Optional[str]:
         """The value of a key, or None."""

@@ -14,11 +14,11 @@ from typing import Any, Callable, Optional
 
 from duroxide import _frames
 from duroxide._activity import Activities
-from duroxide._codec import decode
 from duroxide._driver import Execution, Log
 from duroxide._frames import ACTIVITY, BEGIN_RESUME, CLOSE, FORGET, HEAD, RESUME, SAME, Op
 from duroxide._library import CALLBACK, LaneShared, Library
 from duroxide._locations import safe_encode, safe_str
+from duroxide._payloads import Payloads
 
 _head = HEAD.unpack_from
 _HEAD_SIZE = HEAD.size
@@ -33,6 +33,7 @@ class Lanes:
         orchestrations: functions by name and version.
         activities: the registered activities.
         log: takes warnings about the user's code.
+        payloads: how values are stored.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Lanes:
         orchestrations: dict[tuple[str, str], Callable[..., Any]],
         activities: Activities,
         log: Log,
+        payloads: Payloads,
     ) -> None:
         self._library = library
         self._handle = handle
         self._orchestrations = orchestrations
         self._activities = activities
         self._log = log
+        self._payloads = payloads
         self._executions: dict[int, Execution] = {}
         self._threads: list[threading.Thread] = []
         self._supervisor = threading.Thread(target=self._supervise, name="duroxide-supervisor", daemon=True)
@@ -127,7 +130,7 @@ class Lanes:
             if old is not None:
                 old.close_all()
             function = self._orchestrations[(begin.name, begin.version)]
-            execution = Execution(function, begin, self._log)
+            execution = Execution(function, begin, self._log, self._payloads)
             executions[number] = execution
             answer = execution.resume(branch, data, _HEAD_SIZE + 4 + size)
             if execution.ended:
@@ -144,17 +147,7 @@ class Lanes:
         elif op == SAME:
             recorded, pos = _frames.read_text(data, _HEAD_SIZE)
             asked, _ = _frames.read_text(data, pos)
-            return b"\1" if same_payload(recorded, asked) else b"\0"
+            return b"\1" if self._payloads.same(recorded, asked) else b"\0"
         else:
             raise ValueError(f"malformed frame: op {op}")
         return b""
-
-
-def same_payload(recorded: str, asked: str) -> bool:
-    """Whether two payloads that differ in bytes mean the same value."""
-    import json
-
-    try:
-        return json.dumps(decode(recorded), sort_keys=True) == json.dumps(decode(asked), sort_keys=True)
-    except (TypeError, ValueError, RecursionError):
-        return False

@@ -15,6 +15,7 @@ from duroxide._codec import (
     milliseconds,
 )
 from duroxide._errors import ConfigurationError, InvalidArgument
+from duroxide._payloads import Codec, check_codec
 
 __all__ = ["RuntimeOptions", "TagFilter"]
 
@@ -198,6 +199,7 @@ class RuntimeOptions:
         activity_timeout_ms: for activities without a time-out of their own (None).
         verify_replay: share of orchestrations that are replayed when they end, to find nondeterminism
             (None: 1.0 in memory, 0.01 else).
+        codec: how values are stored, see Codec (None: as JSON). Clients need the same one.
 
     Raises:
         TypeError: an unknown option, or a value of a wrong type.
@@ -227,6 +229,7 @@ class RuntimeOptions:
     activity_cancellation_grace_ms: int
     activity_timeout_ms: Optional[int]
     verify_replay: Optional[float]
+    codec: Optional[Codec]
 
     def __init__(self, **options: Any) -> None:
         for name in options:
@@ -317,4 +320,5 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "activity_cancellation_grace_ms": (10_000, _time(0)),
     "activity_timeout_ms": (None, _optional(_time(1))),
     "verify_replay": (None, _optional(_share)),
+    "codec": (None, check_codec),
 }

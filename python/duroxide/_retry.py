@@ -5,10 +5,48 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypedDict, Union
 
-from duroxide._codec import milliseconds
+from duroxide._codec import Milliseconds, milliseconds
 from duroxide._frames import BACKOFFS, Retry
+
+__all__ = ["RetryPolicy"]
+
+Backoff = Literal["exponential", "fixed", "linear", "none"]
+
+
+class RetryPolicy(TypedDict, total=False):
+    """A retry policy, as a dictionary whose keys a type checker knows. All may be missing.
+
+    ``max_attempts``: 1 or more (3). ``backoff`` or ``backoff_strategy``: ``"exponential"`` (default; 100 ms, doubled up
+    to 30 s), ``"fixed"`` (1 s), ``"linear"`` (100 ms per attempt up to 30 s), ``"none"``. ``timeout_ms`` of each
+    attempt and ``total_timeout_ms`` of all with their pauses: ms or timedelta (no limit). ``initial_ms``, ``max_ms``:
+    first and longest pause. ``multiplier``: of the exponential one (2.0). ``jitter``: share of each pause that is
+    drawn, 0 to 1 (0). The camelCase spellings mean the same.
+
+    Example::
+
+        from duroxide import RetryPolicy
+
+        policy: RetryPolicy = {"max_attempts": 5, "backoff": "exponential", "total_timeout_ms": 60_000}
+    """
+
+    max_attempts: int
+    maxAttempts: int
+    backoff: Backoff
+    backoff_strategy: Backoff
+    backoffStrategy: Backoff
+    timeout_ms: Union[Milliseconds, None]
+    timeoutMs: Union[Milliseconds, None]
+    total_timeout_ms: Union[Milliseconds, None]
+    totalTimeoutMs: Union[Milliseconds, None]
+    initial_ms: Union[Milliseconds, None]
+    initialMs: Union[Milliseconds, None]
+    max_ms: Union[Milliseconds, None]
+    maxMs: Union[Milliseconds, None]
+    multiplier: float
+    jitter: float
+
 
 _KEYS = {
     "max_attempts": "max_attempts",
@@ -42,7 +80,7 @@ def _number(value: object, key: str, low: float, high: float) -> float:
     return number
 
 
-def retry_policy(policy: Mapping[str, Any]) -> Retry:
+def retry_policy(policy: Union[RetryPolicy, Mapping[str, Any]]) -> Retry:
     """Check a retry policy.
 
     Raises:

@@ -22,6 +22,7 @@ from duroxide._lanes import Lanes
 from duroxide._library import at_exit, library, loaded
 from duroxide._logging import Log
 from duroxide._options import RuntimeOptions
+from duroxide._payloads import payloads_of
 from duroxide._providers import Provider, told
 from duroxide._results import MetricsSnapshot
 
@@ -91,10 +92,11 @@ class Runtime:
         if self._options.service_version is not None:
             service["service_version"] = self._options.service_version
         self._log = Log(self._library, self._handle, self._options.log_level, self._options.log_format, service)
-        client = Client(provider)
-        self._activities = Activities(lambda: client, self._log.put)
+        payloads = payloads_of(self._options.codec)
+        client = Client(provider, codec=self._options.codec)
+        self._activities = Activities(lambda: client, self._log.put, payloads)
         self._add_activity(READ_KV, _read_kv)
-        self._lanes = Lanes(self._library, self._handle, self._orchestrations, self._activities, self._warn)
+        self._lanes = Lanes(self._library, self._handle, self._orchestrations, self._activities, self._warn, payloads)
         at_exit(self)
 
     def __repr__(self) -> str:

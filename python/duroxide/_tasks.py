@@ -12,7 +12,7 @@ from duroxide._codec import MAX_TAG_NAME_BYTES, identifier
 from duroxide._errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from duroxide._context import OrchestrationContext
+    from duroxide._scheduling import Scheduling
 
 __all__ = ["ScheduledTask"]
 
@@ -59,7 +59,7 @@ class ScheduledTask(Generic[T]):
 
     def __init__(
         self,
-        ctx: OrchestrationContext,
+        ctx: Scheduling,
         kind: int,
         name: bytes = b"",
         payload: bytes = b"",

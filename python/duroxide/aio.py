@@ -25,6 +25,7 @@ from duroxide._client import Client as _SyncClient
 from duroxide._client import Name
 from duroxide._codec import Milliseconds
 from duroxide._library import Library, library
+from duroxide._payloads import Codec
 from duroxide._providers import Provider
 from duroxide._results import (
     DeleteInstanceResult,
@@ -164,13 +165,15 @@ class Client:
 
     Args:
         provider: an open provider; several clients, and runtimes, may share it.
+        codec: how values are stored, see duroxide.Codec; the one that the runtimes have. None: as JSON.
 
     Raises:
         TypeError: something else.
+        ConfigurationError: a codec with a name that cannot be stored.
     """
 
-    def __init__(self, provider: Provider) -> None:
-        self._calls = _Calls(provider)
+    def __init__(self, provider: Provider, *, codec: Optional[Codec] = None) -> None:
+        self._calls = _Calls(provider, codec=codec)
 
     def __repr__(self) -> str:
         return f"<aio.Client of {self._calls._provider!r}>"
