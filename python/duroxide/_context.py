@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Coroutine, Generator, Iterable, Mapping
-from typing import Any, Callable, NoReturn, Optional, TypeVar, overload
+from typing import Any, Callable, NoReturn, Optional, TypeVar, Union, overload
 
 from duroxide import _frames
 from duroxide._codec import (
@@ -24,6 +24,8 @@ __all__ = ["OrchestrationContext"]
 
 I = TypeVar("I")  # noqa: E741 - an input
 R = TypeVar("R")
+# What a plain function may give, so that a generator function is not taken for one.
+J = TypeVar("J", bound=Union[str, float, list[Any], tuple[Any, ...], dict[str, Any], None])
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 READ_KV = "duroxide:get_kv_value"
@@ -264,9 +266,11 @@ class OrchestrationContext(TypedForms):
         self, name: Callable[[Any, I], Generator[Any, Any, R]], input: I
     ) -> ScheduledTask[R]: ...
     @overload
-    def schedule_sub_orchestration(self, name: Callable[[Any, I], R], input: I) -> ScheduledTask[R]: ...
+    def schedule_sub_orchestration(self, name: Callable[[Any, I], J], input: I) -> ScheduledTask[J]: ...
     @overload
-    def schedule_sub_orchestration(self, name: Name, input: Any = None) -> ScheduledTask[Any]: ...
+    def schedule_sub_orchestration(self, name: Callable[[Any, None], Any]) -> ScheduledTask[Any]: ...
+    @overload
+    def schedule_sub_orchestration(self, name: str, input: Any = None) -> ScheduledTask[Any]: ...
     def schedule_sub_orchestration(self, name: Name, input: Any = None) -> ScheduledTask[Any]:
         """Run a child and wait for it. Yields back its output.
 
@@ -287,11 +291,11 @@ class OrchestrationContext(TypedForms):
     ) -> ScheduledTask[R]: ...
     @overload
     def schedule_sub_orchestration_with_id(
-        self, name: Callable[[Any, I], R], instance_id: str, input: I
-    ) -> ScheduledTask[R]: ...
+        self, name: Callable[[Any, I], J], instance_id: str, input: I
+    ) -> ScheduledTask[J]: ...
     @overload
     def schedule_sub_orchestration_with_id(
-        self, name: Name, instance_id: str, input: Any = None
+        self, name: str, instance_id: str, input: Any = None
     ) -> ScheduledTask[Any]: ...
     def schedule_sub_orchestration_with_id(self, name: Name, instance_id: str, input: Any = None) -> ScheduledTask[Any]:
         """schedule_sub_orchestration under an id of your own. An id that is in use fails the call."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import decimal
 import enum
+import pathlib
 import typing
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Callable, Optional, Union
 
 _UnionType = getattr(__import__("types"), "UnionType", Union)
@@ -16,7 +20,8 @@ def converter(result_type: Any) -> Optional[Converter]:
     """A function that checks and converts decoded values; None when there is nothing to do.
 
     Takes plain types, ``Any``, Optional and unions, list, dict and tuple with arguments, dataclasses, TypedDicts,
-    enums, and classes with a ``model_validate`` method (pydantic).
+    enums, datetimes, dates and times in ISO 8601 (a datetime from ms since the epoch too), UUIDs, Decimals, paths,
+    sets, and classes with a ``model_validate`` method (pydantic).
 
     Raises (the converter):
         TypeError: the value does not fit; the text names where in it.
@@ -47,10 +52,14 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
             except TypeError:
                 continue
         raise _mismatch(where, wanted, value)
+    if origin is not None and hasattr(wanted, "__metadata__"):  # Annotated
+        return convert(value, typing.get_args(wanted)[0], where)
     if origin is not None:
         return _generic(value, wanted, origin, typing.get_args(wanted), where)
     if typing.is_typeddict(wanted) if hasattr(typing, "is_typeddict") else _is_typeddict(wanted):
         return _typed_dict(value, wanted, where)
+    if hasattr(wanted, "__supertype__"):  # NewType
+        return convert(value, wanted.__supertype__, where)
     if not isinstance(wanted, type):
         return value
     if dataclasses.is_dataclass(wanted):
@@ -66,6 +75,10 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
             return wanted(value)
         except ValueError:
             raise _mismatch(where, wanted, value) from None
+    if wanted in _FROM_TEXT:
+        return _from_text(value, wanted, where)
+    if wanted in (set, frozenset) and isinstance(value, list):
+        return wanted(value)
     if wanted is float and type(value) is int:
         return float(value)
     if wanted in (int, float) and isinstance(value, bool):
@@ -75,6 +88,41 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
     if not isinstance(value, wanted):
         raise _mismatch(where, wanted, value)
     return value
+
+
+_FROM_TEXT: dict[Any, Callable[[str], Any]] = {
+    datetime.datetime: lambda text: datetime.datetime.fromisoformat(_offset(text)),
+    datetime.date: datetime.date.fromisoformat,
+    datetime.time: lambda text: datetime.time.fromisoformat(_offset(text)),
+    uuid.UUID: uuid.UUID,
+    decimal.Decimal: decimal.Decimal,
+    pathlib.Path: pathlib.Path,
+    pathlib.PurePath: pathlib.PurePath,
+    pathlib.PurePosixPath: pathlib.PurePosixPath,
+}
+
+
+def _offset(text: str) -> str:
+    """ISO 8601 as Python 3.9 reads it: ``Z`` is younger."""
+    return text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text
+
+
+def _from_text(value: Any, wanted: Any, where: str) -> Any:
+    if isinstance(value, str):
+        try:
+            return _FROM_TEXT[wanted](value)
+        except (ValueError, ArithmeticError) as e:
+            raise TypeError(f"{where} is not a {wanted.__name__}: {value[:100]!r}: {e}") from None
+    if type(value) in (int, float):
+        if wanted is decimal.Decimal:
+            return decimal.Decimal(str(value))
+        if wanted is datetime.datetime:
+            epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+            try:
+                return epoch + datetime.timedelta(milliseconds=value)
+            except OverflowError:
+                raise TypeError(f"{where} is not a datetime: {value} ms are out of range") from None
+    raise _mismatch(where, wanted, value)
 
 
 def _is_typeddict(wanted: Any) -> bool:
@@ -100,6 +148,11 @@ def _generic(value: Any, wanted: Any, origin: Any, args: tuple[Any, ...], where:
         if not isinstance(value, dict):
             raise _mismatch(where, wanted, value)
         return {_key(k, args[0], where): convert(v, args[1], f"{where}[{k!r}]") for k, v in value.items()}
+    if issubclass(origin, Set):
+        if not isinstance(value, list):
+            raise _mismatch(where, wanted, value)
+        made = [convert(v, args[0], f"{where}[{i}]") for i, v in enumerate(value)]
+        return frozenset(made) if origin is frozenset else set(made)
     if issubclass(origin, Sequence):
         if not isinstance(value, list):
             raise _mismatch(where, wanted, value)

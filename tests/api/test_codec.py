@@ -324,7 +324,7 @@ def test_what_is_no_codec_is_refused_at_once(memory: Engine) -> None:
             return 7
 
     with pytest.raises(
-        TypeError, match="codec must be an instance of a subclass of duroxide.Codec, got the class Upper"
+        TypeError, match=r"codec must be an instance of a subclass of duroxide\.Codec, got the class Upper"
     ):
         Client(memory.provider, codec=Upper)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="got str"):
