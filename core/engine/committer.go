@@ -18,6 +18,17 @@ func (r *Runtime) runCommitter() {
 	for {
 		r.mu.Lock()
 		n := min(len(r.pending), r.timing.maxGroup)
+		if left := r.gatherLocked(n); left > 0 {
+			r.mu.Unlock()
+			more := time.NewTimer(left)
+			select {
+			case <-r.committerKick:
+			case <-more.C:
+			case <-r.done:
+			}
+			more.Stop()
+			continue
+		}
 		var steps []*step
 		var turns []store.Turn
 		if n > 0 && r.node != "" {
@@ -45,6 +56,37 @@ func (r *Runtime) runCommitter() {
 		}
 		pause = min(pause*2, r.timing.retryMost)
 	}
+}
+
+// gatherLocked is how long a group that is still small waits for more turns. Where a commit is a round trip and a flush of
+// its own, clients that start one instance after another would have to share both with ever so many small commits; each
+// of those starts brings a turn in a moment.
+func (r *Runtime) gatherLocked(n int) time.Duration {
+	now := r.now()
+	if n == 0 || n >= r.timing.gatherTurns || r.phase != phaseRunning || !r.streamsLocked(now) {
+		r.gatheringSince = 0
+		return 0
+	}
+	if r.gatheringSince == 0 {
+		r.gatheringSince = now
+	}
+	if left := r.timing.gather - time.Duration(now-r.gatheringSince); left > 0 {
+		return left
+	}
+	r.gatheringSince = 0
+	return 0
+}
+
+// streamsLocked: the store is far away, and clients of this process start instances one after another.
+func (r *Runtime) streamsLocked(now int64) bool {
+	oldest := r.starts[r.startsNext%len(r.starts)]
+	return r.scout.told && oldest != 0 && now-oldest < int64(r.timing.stream)
+}
+
+// noteStartLocked notes an instance that a client of this process has started.
+func (r *Runtime) noteStartLocked() {
+	r.starts[r.startsNext%len(r.starts)] = r.now()
+	r.startsNext++
 }
 
 // beginCommitLocked shares the node's free slots among the members of a group: to each as many as it has jobs of its

@@ -33,6 +33,7 @@ func (r *Runtime) join(ctx context.Context) error {
 	r.mu.Lock()
 	r.node = id
 	r.lease = leaseState{row: lease, renewed: time.Now(), reachable: true}
+	r.scout.told, r.scout.waiting = lease.Waiting != nil, true
 	r.mu.Unlock()
 	return nil
 }

@@ -62,6 +62,10 @@ type Runtime struct {
 	answered int64           // those of them that are over
 	told     []chan struct{} // closed when one is over
 	trouble  trouble
+	// When clients of this process last started instances, a ring; and since when the committer waits for more turns.
+	starts         [8]int64
+	startsNext     int
+	gatheringSince int64
 
 	lanes        map[int64]*lane
 	idle         []*lane // parked general lanes, the last one parked is woken first
@@ -114,9 +118,12 @@ type timing struct {
 	undecodable    time.Duration // pause between attempts to read a history
 	maxResults     int
 	maxResultBytes int64
-	maxGroup       int // turns in one commit
-	maxPending     int // turns waiting for the committer before lanes stop running more
-	maxBacklog     int // ready instances before new ones are no longer adopted
+	stream         time.Duration // as many starts as are remembered within this make a stream
+	gather         time.Duration // so long a small group waits for more turns in it
+	gatherTurns    int           // a group of so many does not wait
+	maxGroup       int           // turns in one commit
+	maxPending     int           // turns waiting for the committer before lanes stop running more
+	maxBacklog     int           // ready instances before new ones are no longer adopted
 	maxPrefetch    int
 	maxSpares      int
 }
@@ -129,6 +136,7 @@ var defaultTiming = func() timing {
 		bury: time.Second, unclaimable: 2 * time.Second, unclaimedFor: 300 * time.Second, horizon: 2 * time.Minute,
 		pollFloor: 5 * time.Second, clockJump: 2 * time.Second, prefetch: 50 * time.Millisecond,
 		retryFirst: 10 * time.Millisecond, retryMost: 2 * time.Second, undecodable: time.Second,
+		stream: 20 * time.Millisecond, gather: 3 * time.Millisecond, gatherTurns: 24,
 		maxResults: 4096, maxResultBytes: 64 << 20, maxGroup: 64, maxPending: 256, maxBacklog: 4096, maxPrefetch: 1024,
 		maxSpares: 16,
 	}

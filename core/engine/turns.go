@@ -101,7 +101,7 @@ func (r *Runtime) takeTurns(l *lane) {
 
 // aloneLocked: nothing else waits anywhere, so the turn's commit and what it starts may stay on this lane.
 func (r *Runtime) aloneLocked() bool {
-	return r.ready.len() == 0 && r.jobs.len() == 0 && len(r.pending) == 0 && r.inflight == 0 && !r.trouble.on
+	return r.ready.len() == 0 && r.jobs.len() == 0 && len(r.pending) == 0 && r.inflight == 0 && !r.trouble.on && !r.streamsLocked(r.now())
 }
 
 func (r *Runtime) dropRoleLocked(l *lane) {

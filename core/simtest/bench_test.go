@@ -97,6 +97,20 @@ func BenchmarkHellos(b *testing.B) {
 	})
 }
 
+// BenchmarkBurst is the time of a hello when all are started by one caller, one after another.
+func BenchmarkBurst(b *testing.B) {
+	benchWorld(b, func(b *testing.B, w *world, n *simtest.Node) {
+		for i := range b.N {
+			w.start(strconv.Itoa(i), "hello", "x")
+		}
+		for i := range b.N {
+			w.completes(strconv.Itoa(i), "hello x")
+		}
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "hellos/s")
+		b.ReportMetric(float64(n.Counters().Commits)/float64(b.N), "commits/hello")
+	})
+}
+
 // BenchmarkHop is the time from an event that is raised to the end of the instance that waited for it.
 func BenchmarkHop(b *testing.B) {
 	benchWorld(b, func(b *testing.B, w *world, _ *simtest.Node) {
