@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -96,6 +97,13 @@ func (r *Runtime) beginCommitLocked(steps []*step) []store.Turn {
 	r.begun++
 	free := r.freeSlotsLocked()
 	turns := make([]store.Turn, len(steps))
+	for _, s := range steps {
+		if s.endsSessionJob() {
+			// This commit lets the store give out the session's next job; what was claimed before could not see it.
+			r.jobNews++
+			r.moreJobs = true
+		}
+	}
 	for i, s := range steps {
 		s.claim = 0
 		s.expected = s.expected[:0]
@@ -120,6 +128,11 @@ func (r *Runtime) beginCommitLocked(steps []*step) []store.Turn {
 		turns[i] = s.turn
 	}
 	return turns
+}
+
+// endsSessionJob reports whether the turn takes the result of a session's job.
+func (s *step) endsSessionJob() bool {
+	return slices.ContainsFunc(s.results, func(j *job) bool { return j.Session != "" })
 }
 
 // commitOverLocked ends a call of CommitTurns; what it counts is counted before the mutex is free again.
@@ -178,6 +191,10 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 	var after []*step
 	r.mu.Lock()
 	r.commitOverLocked()
+	if steps[len(steps)-1].claim == 0 && slices.ContainsFunc(steps, (*step).endsSessionJob) {
+		r.jobNews++
+		r.moreJobs = true
+	}
 	for i, s := range steps {
 		r.endCommitLocked(s)
 		res := &results[i]
@@ -204,6 +221,7 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 	if r.phase >= phaseDraining {
 		kick(r.drainKick)
 	}
+	r.restLocked()
 	r.spreadLocked()
 	r.mu.Unlock()
 	for _, s := range after {

@@ -35,9 +35,11 @@ def test_activities_of_one_session_run_one_at_a_time_on_one_thread(engine: Engin
         return [r["ok"] for r in (yield ctx.all(tasks))]
 
     runtime.start()
+    began = time.monotonic()
     ids = [engine.start("W", f"s{n % 3}") for n in range(6)]
     for instance in ids:
         assert engine.output(instance) == list(range(10))
+    assert time.monotonic() - began < 4, "the next activity of a session waits for no poll"
     assert overlaps == []
     assert all(len(seen) == 1 for seen in idents.values())
     assert len(set.union(*idents.values())) == 3, "and each session has a thread of its own"
