@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
-import signal
 import sys
 import threading
 import weakref
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Callable, Optional, TypeVar, overload
 
 from duroxide._activity import Activities, ActivityContext
@@ -25,6 +24,7 @@ from duroxide._options import RuntimeOptions
 from duroxide._payloads import payloads_of
 from duroxide._providers import Provider, told
 from duroxide._results import MetricsSnapshot
+from duroxide._stop_signals import StopSignals
 
 __all__ = ["Runtime"]
 
@@ -312,20 +312,12 @@ class Runtime:
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeStateError("run_forever() waits for signals, so it runs on the main thread")
-        asked = threading.Event()
-
-        def stop(number: int, frame: Optional[FrameType]) -> None:
-            asked.set()
-
-        before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
-            if self._state != "started":
-                self.start()
-            while not asked.wait(0.2 if sys.platform == "win32" else 3600):
-                pass
+            with StopSignals() as signals:
+                if self._state != "started":
+                    self.start()
+                signals.wait()
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
             self.shutdown()
 
     # What it did
