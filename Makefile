@@ -55,7 +55,7 @@ $(shell mkdir -p "$(TMPDIR)")
 ENGINE := go.mod go.sum setup.py pyproject.toml $(shell find core capi \( -name '*.go' -o -name '*.sql' \) ! -name '*_test.go' 2>/dev/null)
 PACKAGE := $(shell find python -name '*.py' -o -name 'py.typed' 2>/dev/null)
 
-# Packages in which goroutines meet: their tests run a second time under the race detector.
+# Packages in which goroutines meet: their tests run a second time under the race detector, those of PostgreSQL only there.
 RACE := ./core/engine/... ./core/client/... ./core/store/faulty/... ./core/store/sqlite/... ./core/store/postgres/... ./capi/...
 # Lends the programs of a PostgreSQL server to the tests of the engine, which start servers of their own.
 WITH_POSTGRES = "$(BIN)/python" tests/postgres_server.py
@@ -75,7 +75,7 @@ test: go-test python-test ## all tests of the engine and of the package
 # Without cgo, so that the engine's own tests need no C compiler.
 .PHONY: go-test
 go-test: $(VENV)/.made
-	CGO_ENABLED=0 CI=1 $(WITH_POSTGRES) go test -timeout 15m ./core/...
+	CGO_ENABLED=0 CI=1 $(WITH_POSTGRES) go test -timeout 15m $$(go list ./core/... | grep -v /core/store/postgres)
 	. "$(CACHE)/toolchain.sh" && CGO_ENABLED=1 CI=1 $(WITH_POSTGRES) go test -race -timeout 20m $(RACE)
 
 .PHONY: python-test

@@ -31,6 +31,7 @@ def never_yielding(runtime: duroxide.Runtime) -> tuple[threading.Event, threadin
     return entered, release
 
 
+@pytest.mark.sqlite_only("the watchdog asks no store, and its patience is 5 s")
 def test_generator_that_never_yields_is_named_and_the_rest_goes_on(memory: Engine) -> None:
     memory.expected_errors.append("blocks its lane")
     runtime = memory.runtime(verify_replay=0.0)
@@ -52,6 +53,7 @@ def test_generator_that_never_yields_is_named_and_the_rest_goes_on(memory: Engin
     assert memory.output("the stuck one") == "late", "a step that returns late still counts"
 
 
+@pytest.mark.sqlite_only("the watchdog asks no store, and its patience is 5 s")
 def test_line_that_never_yields_is_named(memory: Engine) -> None:
     memory.expected_errors.append("blocks its lane")
     runtime = memory.runtime(verify_replay=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import socket
 import struct
 import subprocess
@@ -278,7 +279,7 @@ def test_statement_timeout_that_is_too_short(server: Server) -> None:
     role = Role(server, SECRET, statement_timeout="500ms")
     role.owns("short")
     error = refused(role.url(), schema="short")
-    assert "statement_timeout is 500 ms" in str(error)
+    assert re.search("statement_timeout is 500 ?ms", str(error))
     assert not error.retryable
 
 
