@@ -103,6 +103,7 @@ type failureAnswer struct {
 	Activity  string              `json:"activity,omitempty"`
 	Attempt   int                 `json:"attempt,omitempty"`
 	Instance  string              `json:"instance,omitempty"`
+	At        string              `json:"at,omitempty"`
 }
 
 func answerStatus(s *store.Status) (any, string, error) {
@@ -114,7 +115,7 @@ func answerStatus(s *store.Status) (any, string, error) {
 		text := f.Text()
 		a.Error = &text
 		a.Failure = &failureAnswer{Kind: f.Kind, Type: f.Type, Traceback: f.Traceback, Activity: f.Activity,
-			Attempt: f.Attempt, Instance: f.Instance}
+			Attempt: f.Attempt, Instance: f.Instance, At: f.At}
 	}
 	return a, s.Output, nil
 }

@@ -111,7 +111,14 @@ class CodecError(DuroxideError, ValueError):
 
 
 class OrchestrationError(DuroxideError):
-    """A failure as orchestrations and the ``*_typed`` waits of clients see it; ``str(e)`` is its text."""
+    """A failure as orchestrations and the ``*_typed`` waits of clients see it; ``str(e)`` is its text.
+
+    Attributes:
+        location: ``file:line`` of the workflow where it failed, as clients are told; empty when unknown, and where the
+            error is caught in a workflow.
+    """
+
+    location: str = ""
 
 
 class ActivityError(OrchestrationError):

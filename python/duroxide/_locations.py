@@ -9,6 +9,7 @@ from types import CodeType, FrameType, GeneratorType, TracebackType
 from typing import Any, Optional
 
 from duroxide import _frames
+from duroxide._errors import ActivityError
 from duroxide._tasks import TASK_ITERATOR_CODE
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -114,7 +115,27 @@ def format_exception(e: BaseException) -> str:
             part.stack[:] = [f for f in part.stack if not f.filename.startswith(_HERE)]
             stack.extend(x for x in (part.__cause__, part.__context__) if x is not None)
             stack.extend(getattr(part, "exceptions", None) or ())
-        return "".join(report.format()).rstrip("\n")
+        return _of_activities(e) + "".join(report.format()).rstrip("\n")
     except Exception:
         # A class that breaks the machinery, or no memory or stack left for it.
         return f"{type(e).__name__}: {safe_str(e)}"
+
+
+def _of_activities(e: BaseException) -> str:
+    """The tracebacks of the activities whose failures led to an exception: what its own traceback cannot show."""
+    found: list[str] = []
+    seen: set[int] = set()
+    stack: list[Optional[BaseException]] = [e]
+    while stack:
+        part = stack.pop()
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, ActivityError) and part.original_traceback:
+            attempt = f", attempt {part.attempt}" if part.attempt > 1 else ""
+            found.append(
+                f"{part.original_traceback}\n\nThe above was raised in activity '{part.activity_name}'{attempt}, for "
+                "which the orchestration was waiting:\n\n"
+            )
+        stack += (part.__context__, part.__cause__)
+    return "".join(reversed(found))

@@ -72,7 +72,7 @@ class OrchestrationResult(_Result):
 
     def _error(self) -> OrchestrationError:
         f = self._failure or {}
-        return failure_error(
+        error = failure_error(
             f.get("kind", "orchestration"),
             self.error or "Orchestration failed",
             f.get("type", ""),
@@ -81,6 +81,8 @@ class OrchestrationResult(_Result):
             f.get("instance", ""),
             f.get("attempt", 1),
         )
+        error.location = f.get("at", "")
+        return error
 
 
 @dataclass(frozen=True)

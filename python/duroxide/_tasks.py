@@ -29,8 +29,8 @@ TYPE_NAMES = (
     "newGuid",
     "utcNow",
     "continueAsNew",
-    "all",
-    "race",
+    "join",
+    "select",
 )
 
 
@@ -40,7 +40,7 @@ class ScheduledTask(Generic[T]):
     Making a task does nothing yet. The same task yielded twice is two calls. ``x = yield from task`` means the same
     as ``x = yield task`` and lets a type checker know the type of ``x``.
 
-    Tasks can be read like dictionaries: ``task["type"]``, ``task["name"]``, ``task.get("session_id")``.
+    Tasks can be read like dictionaries: ``task["type"]``, ``task["name"]``, ``task.get("sessionId")``.
     """
 
     __slots__ = (
@@ -114,31 +114,61 @@ class ScheduledTask(Generic[T]):
         return result
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that this task has, as a new dictionary."""
-        fields: dict[str, Any] = {"type": TYPE_NAMES[self._kind]}
+        """The fields that this task has, as a new dictionary.
+
+        ``type`` tells what it is: ``activity``, ``activityWithSession``, ``activityWithRetry``,
+        ``activityWithRetryOnSession``, ``timer``, ``waitEvent``, ``dequeueEvent``, ``subOrchestration`` (``…Versioned``,
+        ``…WithId``), ``orchestration`` (``…Versioned``), ``newGuid``, ``utcNow``, ``continueAsNew`` (``…Versioned``),
+        ``join`` for all, ``select`` for race. The others are in camelCase: ``name``, ``queueName``, ``input`` (as it is
+        stored), ``version``, ``instanceId``, ``sessionId``, ``tag``, ``retry``, ``delayMs``, ``timeoutMs``, ``tasks``.
+        """
+        kind, extras = self._kind, self._extras
+        fields: dict[str, Any] = {"type": self._type()}
         if self._members is not None:
             fields["tasks"] = list(self._members)
             return fields
         if self._name:
-            fields["name"] = self._name.decode()
-        if self._input:
-            fields["input"] = self._input.decode()
-        extras = self._extras
+            fields["queueName" if kind == _frames.T_DEQUEUE else "name"] = self._name.decode()
         if extras is not None:
             if extras.version:
                 fields["version"] = extras.version
             if extras.instance is not None:
-                fields["instance_id"] = extras.instance
+                fields["instanceId"] = extras.instance
+        if self._input:
+            fields["input"] = self._input.decode()
+        if kind == _frames.T_TIMER:
+            fields["delayMs"] = 0 if extras is None else extras.number
+        elif extras is not None:
             if extras.session is not None:
-                fields["session_id"] = extras.session
+                fields["sessionId"] = extras.session
             if extras.tag is not None:
                 fields["tag"] = extras.tag
             if extras.retry is not None:
-                fields["retry"] = extras.retry._asdict()
+                retry = extras.retry
+                fields["retry"] = {
+                    "maxAttempts": retry.max_attempts,
+                    "timeoutMs": retry.timeout_ms or None,
+                    "totalTimeoutMs": retry.total_timeout_ms or None,
+                    "backoff": next(name for name, n in _frames.BACKOFFS.items() if n == retry.backoff),
+                }
             if extras.number:
-                unit = "delay_ms" if self._kind == _frames.T_TIMER else "timeout_ms"
-                fields[unit] = extras.number
+                fields["timeoutMs"] = extras.number
         return fields
+
+    def _type(self) -> str:
+        kind, extras = self._kind, self._extras
+        name = TYPE_NAMES[kind]
+        if extras is None:
+            return name
+        if kind == _frames.T_ACTIVITY:
+            if extras.retry is not None:
+                return name + ("WithRetry" if extras.session is None else "WithRetryOnSession")
+            return name if extras.session is None else name + "WithSession"
+        if extras.version:
+            name += "Versioned"
+        if kind == _frames.T_CHILD and extras.instance is not None:
+            name += "WithId"
+        return name
 
     def __getitem__(self, key: str) -> Any:
         return self.to_dict()[key]
@@ -166,7 +196,10 @@ class ScheduledTask(Generic[T]):
 
     def __repr__(self) -> str:
         name = f" {self._name.decode()!r}" if self._name else ""
-        return f"<ScheduledTask {TYPE_NAMES[self._kind]}{name}>"
+        if self._members is not None:
+            call = "all" if self._kind == _frames.T_ALL else "race"
+            return f"<ScheduledTask {call} of {len(self._members)}>"
+        return f"<ScheduledTask {self._type()}{name}>"
 
 
 TASK_ITERATOR_CODE = ScheduledTask.__iter__.__code__
