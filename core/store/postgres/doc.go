@@ -24,6 +24,9 @@
 // inside the functions: they are made once for each session, with settings that keep them to the indexes however small the
 // tables are at that moment. Schema names stand in the statements, not in the search path, which a pooler would lose.
 //
+// Starts, messages of clients and reads of statuses that come while others are under way share the next call; who is alone
+// never waits for company.
+//
 // A turn that only takes results, appends history and inserts a few jobs goes through duroxide_step, written for single
 // rows; groups and everything else through duroxide_commit, which works on sets.
 //
@@ -32,11 +35,17 @@
 // What a commit makes possible is told to the listeners of this process at once. Others hear of it by NOTIFY, which names
 // kinds of news only. It is sent after the commit, at most one at a time: inside the transaction it would make all commits
 // of the database wait for one another. One connection of its own listens; whether notifications really come through it
-// (they do not behind some poolers) is found out by sending one to itself. Without them the store looks at a counter that
+// (they do not behind some poolers) is found out by sending one to itself, later with each renewal. Without them the store looks at a counter that
 // every write moves, at the poll interval, and more seldom while nothing happens, down to once a second.
+//
+// The renewal of a node's lease brings all that an idle node wants to know: whether anything waits, what is due next, which
+// other nodes there are. So an idle runtime sends nothing else; whether the processes of the others live is looked at here,
+// and the database is asked only when one seems dead.
 //
 // # Errors
 //
 // What may pass by itself (a fail-over, a deadlock, a full server) is tried again a few times, then reported as retryable.
-// When the connection breaks while a write is under way, the write is looked up before it is answered.
+// When the connection breaks while a write is under way, the write is looked up before it is answered: by the token of the
+// turn, the life of the instance, the id of the message; and where no row could tell, by the answer, which is stored with
+// what the call has done and kept for five minutes.
 package postgres

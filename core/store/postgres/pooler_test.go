@@ -135,6 +135,7 @@ func TestWorksBehindAPoolerInTransactionMode(t *testing.T) {
 	h := listening(t, s)
 	h.within(t, 30*time.Second, "that there may be news from before")
 	quiet(h, 3*time.Second)
+	until(t, "that notifications do not come through is said", func() bool { return len(h.notices) > 0 })
 	startOne(t, openSchema(t, schema, Options{}), "from elsewhere")
 	h.within(t, 30*time.Second, "a start")
 }
