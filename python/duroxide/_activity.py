@@ -24,6 +24,10 @@ Log = Callable[[str, str, str, "dict[str, str]"], None]
 """Takes a target, a level, a message and context fields; must not block."""
 
 
+_LOOK_SECONDS = 0.05
+"""How long an ``async def`` activity that is no longer wanted may go on at most before it is cancelled."""
+
+
 class ActivityContext:
     """What an activity function may know and do.
 
@@ -152,6 +156,7 @@ class Activities:
         self._client = client
         self._log = log
         self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._wanted = _Wanted()
         self._thread: Optional[threading.Thread] = None
 
     def add(self, name: str, function: Callable[..., Any]) -> None:
@@ -197,7 +202,7 @@ class Activities:
             function = self._functions[job.name]
             value = contextvars.Context().run(function, ctx, input)
             if inspect.iscoroutine(value):
-                value = self._await(value)
+                value = self._await(value, ctx)
             return _frames.activity_done(self._payloads.encode(value, "result of", job.name))
         except BaseException as e:
             name = type(e).__name__
@@ -221,32 +226,69 @@ class Activities:
         except Exception as e:
             return safe_encode(f"an exception whose text the codec does not take: {type(e).__name__}")
 
-    def _await(self, coroutine: Any) -> Any:
+    def _await(self, coroutine: Any, ctx: ActivityContext) -> Any:
         import asyncio
 
         loop = self._loop
         if loop is None:
             # A plain function that gave a coroutine: it was not known when the threads were made.
-            return asyncio.run(coroutine)
-        guarded = _guard(coroutine)
-        try:
-            future = asyncio.run_coroutine_threadsafe(guarded, loop)
-        except BaseException:
-            guarded.close()
-            coroutine.close()
-            raise
-        value, error = future.result()
+            value, error = asyncio.run(_guard(coroutine, ctx, _Wanted()))
+        else:
+            guarded = _guard(coroutine, ctx, self._wanted)
+            try:
+                future = asyncio.run_coroutine_threadsafe(guarded, loop)
+            except BaseException:
+                guarded.close()
+                coroutine.close()
+                raise
+            value, error = future.result()
         if error is not None:
             raise error
         return value
 
 
-async def _guard(coroutine: Any) -> tuple[Any, Optional[BaseException]]:
+class _Wanted:
+    """The coroutines that run on an event loop, cancelled when they are no longer wanted.
+
+    The engine sets a flag and calls nobody, so the loop looks at all flags from time to time, while there are any.
+    Used on the loop's thread only.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[asyncio.Task[Any], ActivityContext] = {}
+        self._looking = False
+
+    def add(self, task: asyncio.Task[Any], ctx: ActivityContext) -> None:
+        self._running[task] = ctx
+        if not self._looking:
+            self._looking = True
+            task.get_loop().call_later(_LOOK_SECONDS, self._look, task.get_loop())
+
+    def discard(self, task: asyncio.Task[Any]) -> None:
+        self._running.pop(task, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        for task in [task for task, ctx in self._running.items() if ctx.is_cancelled()]:
+            del self._running[task]  # one that catches the cancellation and goes on is left in peace
+            task.cancel()
+        self._looking = bool(self._running)
+        if self._looking:
+            loop.call_later(_LOOK_SECONDS, self._look, loop)
+
+
+async def _guard(coroutine: Any, ctx: ActivityContext, wanted: _Wanted) -> tuple[Any, Optional[BaseException]]:
     """Keep what a coroutine raises from the loop: SystemExit would end it for all others."""
+    import asyncio
+
+    task = asyncio.current_task()
+    assert task is not None
+    wanted.add(task, ctx)
     try:
         return await coroutine, None
     except BaseException as e:
         return None, e
+    finally:
+        wanted.discard(task)
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
