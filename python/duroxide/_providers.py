@@ -12,6 +12,7 @@ from duroxide._entra import PostgresEntraOptions, Tokens, connections, timeout
 from duroxide._errors import InvalidArgument, ProviderError, RuntimeStateError
 from duroxide._frames import Op
 from duroxide._library import at_exit, library, loaded
+from duroxide._other_sqlite import warn_of_other_sqlite
 from duroxide._passwords import PasswordThread
 
 __all__ = ["PostgresEntraOptions", "PostgresProvider", "SqliteProvider"]
@@ -122,6 +123,7 @@ class SqliteProvider(Provider):
             raise InvalidArgument("Invalid input: path must not contain NUL")
         if text == ":memory:":
             return cls.in_memory()
+        warn_of_other_sqlite(text)
         opened: SqliteProvider = cls._open(Op.OPEN_SQLITE, {"path": text, "memory": False})
         return opened
 

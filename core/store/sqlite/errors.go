@@ -23,16 +23,14 @@ func isAnswer(err error) bool {
 	return false
 }
 
-// trouble wraps an error of the database, saying whether trying again may help. Answers pass as they are.
-func trouble(operation string, err error) error {
-	if err == nil || isAnswer(err) {
-		return err
-	}
+// trouble wraps an error of the database: names it, says what most often lies behind, and whether trying again may help.
+// Answers pass as they are.
+func trouble(path, operation string, err error) error {
 	var known *store.Error
-	if errors.As(err, &known) {
+	if err == nil || isAnswer(err) || errors.As(err, &known) {
 		return err
 	}
-	return &store.Error{Operation: operation, Retryable: isPassing(err), Err: err}
+	return &store.Error{Operation: operation, Retryable: isPassing(err), Err: explain(path, err)}
 }
 
 // isPassing reports whether the cause may go away by itself: a lock, a full disk, a failing device.
@@ -51,7 +49,7 @@ func isBusy(err error) bool {
 	return code == sqlite.ResultBusy || code == sqlite.ResultLocked
 }
 
-// explain says in plain words what most often lies behind an error at open.
+// explain says in plain words what most often lies behind an error, and of which database.
 func explain(path string, err error) error {
 	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultNotADB:

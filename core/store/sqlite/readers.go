@@ -34,12 +34,12 @@ func (f *file) read(ctx context.Context, operation string, snapshot bool, fn fun
 	}
 	c, err := f.reader()
 	if err != nil {
-		return trouble(operation, explain(f.path, err))
+		return trouble(f.name(), operation, err)
 	}
 	err = inSnapshot(c, snapshot, fn)
 	if err != nil && !isAnswer(err) {
 		// The connection may be the trouble.
-		return trouble(operation, errors.Join(err, c.Close()))
+		return trouble(f.name(), operation, errors.Join(err, c.Close()))
 	}
 	f.readers <- c
 	return err

@@ -70,7 +70,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return trouble("close", s.file.release())
+	return trouble(s.file.name(), "close", s.file.release())
 }
 
 // write runs one member and gives its error.

@@ -26,7 +26,8 @@ const (
 // member's own result, which run resets first: both may run again, when another member took the transaction down.
 type member struct {
 	operation string
-	bytes     int // payload, about
+	path      string // of the database, for errors; set by write
+	bytes     int    // payload, about
 	// run writes. It is called inside a transaction; an error undoes what this member wrote and nothing else.
 	run func(*tx) error
 	// read is called after all members of the group have written, so that it sees what they sent to each other.
@@ -85,7 +86,7 @@ func (f *file) write(ctx context.Context, members ...*member) error {
 		return err
 	}
 	for _, m := range members {
-		m.turns, m.ctx = make(chan bool, 1), ctx
+		m.turns, m.ctx, m.path = make(chan bool, 1), ctx, f.name()
 	}
 	f.queueMu.Lock()
 	if f.closing {
@@ -147,7 +148,7 @@ func (f *file) lead() {
 	f.queueMu.Unlock()
 
 	if group[0].alone != nil {
-		group[0].err = trouble(group[0].operation, f.runAlone(group[0]))
+		group[0].err = trouble(f.name(), group[0].operation, f.runAlone(group[0]))
 	} else if err := f.commitSafely(group[0].ctx, group); err != nil {
 		// Nothing was done. The others have their own patience.
 		group[0].err = err
@@ -242,7 +243,7 @@ func (f *file) commitSafely(ctx context.Context, group []*member) error {
 
 func (m *member) fail(err error) {
 	m.wake = wakeup{}
-	m.err = trouble(m.operation, err)
+	m.err = trouble(m.path, m.operation, err)
 }
 
 // commitTogether returns nil when each member has its answer. errGone: the transaction fell to an error of one member,
