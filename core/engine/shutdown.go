@@ -65,10 +65,17 @@ func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
 	})
 	r.leave()
 	close(r.done)
+	// What is under way in the store is waited for, but a store that is away is not.
+	patience := leaveTime
+	if r.isExiting() {
+		patience = exitLeaveTime
+	}
+	giveUp := time.AfterFunc(patience, r.cancel)
 	r.owned.Wait()
+	giveUp.Stop()
 	r.flushLogs()
 	if node := r.nodeID(); node != "" {
-		ctx, stop := context.WithTimeout(context.Background(), leaveTime)
+		ctx, stop := context.WithTimeout(context.Background(), patience)
 		if err := r.store.Leave(ctx, node); err != nil {
 			r.storeFailed("leave the store", err)
 		}
@@ -81,8 +88,9 @@ func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
 }
 
 const (
-	closingTime = 500 * time.Millisecond
-	leaveTime   = 5 * time.Second
+	closingTime   = 500 * time.Millisecond
+	leaveTime     = 3 * time.Second
+	exitLeaveTime = 500 * time.Millisecond // when the process is ending
 )
 
 // quietLocked: nothing runs and nothing waits for the store.
@@ -118,6 +126,12 @@ func (r *Runtime) waitFor(deadline time.Time, holds func() bool) bool {
 			return false
 		}
 	}
+}
+
+func (r *Runtime) isExiting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.exiting
 }
 
 // Exiting tells that the process is ending: from here on only successes are committed, failed activities go back

@@ -15,7 +15,7 @@ import pytest
 from proxy import Proxy
 
 from duroxide import Client, ProviderError, Runtime, WaitTimeout
-from harness import MODES, Engine, eventually, must
+from harness import MODES, Engine, eventually, must, spawn
 from postgres_server import Server
 from stores import Schema, new_schema
 
@@ -163,7 +163,7 @@ def test_runtimes_that_start_and_end_while_the_database_is_away(own: Server) -> 
     assert caught.value.retryable
     ending.join(60)
     engine.provider.close()
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - began < 25, "nobody waits for long for a store that is away"
 
     own.start()
     engine.runtimes.clear()
@@ -195,3 +195,29 @@ def test_connections_that_fall_silent_are_given_up(server: Server) -> None:
         eventually(lambda: tried(lambda: engine.client.raise_event("one", "go on", None)), "an event")
         assert engine.output("one") == sum(range(1, 12))
         engine.close()
+
+
+def test_process_that_ends_while_the_database_is_away_does_not_wait_for_it(own: Server) -> None:
+    script = """
+        import sys
+        from duroxide import Client, PostgresProvider, Runtime
+        provider = PostgresProvider.connect(sys.argv[1])
+        runtime = Runtime(provider)
+        runtime.register_orchestration("Wait", lambda ctx, input: (yield ctx.wait_for_event("never")))
+        runtime.start()
+        Client(provider).start_orchestration("i", "Wait")
+        print("up", flush=True)
+        sys.stdin.readline()
+        """
+    process = spawn(script, own.url)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        own.stop(signal.SIGQUIT)
+        began = time.monotonic()
+        process.communicate("end\n", timeout=60)
+        assert process.returncode == 0
+        assert time.monotonic() - began < 8
+    finally:
+        process.kill()
+        process.communicate()

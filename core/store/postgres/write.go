@@ -18,6 +18,7 @@ const (
 	graceAfter  = 5 * time.Second  // a write under way goes on so long after its caller has given up
 	writeBound  = 60 * time.Second // and never longer than this
 	lookUpBound = 10 * time.Second // to find out what a write has done whose answer was lost
+	graceLookUp = time.Second      // of it, after the caller has given up
 )
 
 // write is one call of a function that changes the store.
@@ -52,7 +53,7 @@ func (s *Store) writeOnce(ctx context.Context, w write) error {
 		return s.unavailable(ctx, err)
 	}
 	backend := conn.Conn().PgConn().PID()
-	running, cancel := outlive(ctx)
+	running, cancel := outlive(ctx, writeBound, graceAfter)
 	err = w.run(running, newSession(conn))
 	cancel()
 	if sqlState(err) == readOnlyState {
@@ -63,7 +64,7 @@ func (s *Store) writeOnce(ctx context.Context, w write) error {
 	if err == nil || isAnswer(err) || isUndone(err) {
 		return err
 	}
-	return s.lookUp(w, backend, err) //nolint:contextcheck // whose caller has given up is looked up all the same
+	return s.lookUp(ctx, w, backend, err)
 }
 
 // unavailable is the error of a pool that gave no connection. A caller whose own time is over is told just that.
@@ -77,15 +78,15 @@ func (s *Store) unavailable(ctx context.Context, err error) error {
 	return err
 }
 
-// outlive gives a context that ends a while after ctx does: a deadline that cut the connection would leave the outcome of
+// outlive gives a context that ends after bound, and a while after ctx does: a deadline that cut the connection would leave the outcome of
 // a write unknown that is about to be answered.
-func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeBound)
+func outlive(ctx context.Context, bound, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
 	if ctx.Done() == nil {
 		return longer, cancel
 	}
 	stop := context.AfterFunc(ctx, func() {
-		t := time.NewTimer(graceAfter)
+		t := time.NewTimer(grace)
 		defer t.Stop()
 		select {
 		case <-t.C:
@@ -117,12 +118,12 @@ const backendEnded = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid 
 
 // lookUp finds out what a write has done whose answer was lost. It gives nil when it was applied, a retryable error when
 // it was not, and one that is Unknown when that cannot be told.
-func (s *Store) lookUp(w write, backend uint32, cause error) error {
+func (s *Store) lookUp(ctx context.Context, w write, backend uint32, cause error) error {
 	unknown := &store.Error{Operation: w.operation, Retryable: true, Unknown: true, Err: cause}
 	if w.applied == nil {
 		return unknown
 	}
-	ctx, cancel := context.WithTimeout(background, lookUpBound)
+	ctx, cancel := outlive(ctx, lookUpBound, graceLookUp)
 	defer cancel()
 	for try := 1; ; try++ {
 		applied, known, err := s.lookOnce(ctx, w, backend)
