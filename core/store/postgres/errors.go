@@ -130,7 +130,7 @@ func isTLSRefused(err error) bool { return strings.Contains(err.Error(), "server
 // attempts gives the errors of all attempts to connect that an error holds.
 func attempts(err error) []error {
 	for at := err; at != nil; at = errors.Unwrap(at) {
-		many, ok := at.(interface{ Unwrap() []error }) //nolint:errorlint // each link of the chain is looked at
+		many, ok := at.(interface{ Unwrap() []error })
 		if !ok {
 			continue
 		}
