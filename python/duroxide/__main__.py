@@ -16,6 +16,7 @@ from typing import Optional
 
 from duroxide._client import Client
 from duroxide._errors import DuroxideError
+from duroxide._payloads import AsStored
 from duroxide._providers import PostgresProvider, Provider, SqliteProvider
 from duroxide._results import Event
 from duroxide._version import __version__
@@ -52,6 +53,7 @@ def _check(place: str, schema: Optional[str]) -> int:
 def _history(place: str, schema: Optional[str], instance: str, execution: Optional[int]) -> int:
     with _open(place, schema) as provider:
         client = Client(provider)
+        client._payloads = AsStored()
         info = client.get_instance_info(instance)
         number = info.current_execution_id if execution is None else execution
         details = client.get_execution_info(instance, number)

@@ -1,8 +1,8 @@
 """Finds another SQLite library in this process that has the same database open.
 
-POSIX drops all of a process's locks on a file when any of its descriptors of the file is closed. Two libraries do not know
-of each other's descriptors: when Python's own ``sqlite3`` closes a database that the engine has open, the engine's locks
-are gone without a sign.
+POSIX drops all of a process's locks on a file when any of its descriptors of the file is closed. Two libraries do not
+know of each other's descriptors: when Python's own ``sqlite3`` closes a database that the engine has open, the engine's
+locks are gone without a sign.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def warn_of_other_sqlite(path: str) -> None:
     if open_now:
         _told.add(name)
         logging.getLogger("duroxide.engine").warning(
-            "%s is open in this process by another SQLite library too, such as Python's sqlite3: closing it there drops "
-            "the engine's locks on the file; close it before, or look into the database from another process",
+            "%s is open in this process by another SQLite library too, such as Python's sqlite3: closing it there "
+            "drops the engine's locks on the file; close it before, or look into the database from another process",
             name,
         )
 

@@ -261,6 +261,15 @@ def _canonical(value: Any) -> Any:
         return value  # a codec may take what JSON does not
 
 
+class AsStored(Payloads):
+    """Payloads as JSON; those of a codec stay the text that is stored. For looking into a store without its key."""
+
+    __slots__ = ()
+
+    def _open(self, text: str, otherwise: Any) -> Any:
+        return text
+
+
 PLAIN = Payloads()
 """Payloads as JSON."""
 

@@ -117,10 +117,10 @@ class ScheduledTask(Generic[T]):
         """The fields that this task has, as a new dictionary.
 
         ``type`` tells what it is: ``activity``, ``activityWithSession``, ``activityWithRetry``,
-        ``activityWithRetryOnSession``, ``timer``, ``waitEvent``, ``dequeueEvent``, ``subOrchestration`` (``…Versioned``,
-        ``…WithId``), ``orchestration`` (``…Versioned``), ``newGuid``, ``utcNow``, ``continueAsNew`` (``…Versioned``),
-        ``join`` for all, ``select`` for race. The others are in camelCase: ``name``, ``queueName``, ``input`` (as it is
-        stored), ``version``, ``instanceId``, ``sessionId``, ``tag``, ``retry``, ``delayMs``, ``timeoutMs``, ``tasks``.
+        ``activityWithRetryOnSession``, ``timer``, ``waitEvent``, ``dequeueEvent``, ``subOrchestration`` and
+        ``orchestration`` (with ``Versioned``, ``WithId`` behind it), ``newGuid``, ``utcNow``, ``continueAsNew``,
+        ``join`` for all, ``select`` for race. The other keys: ``name``, ``queueName``, ``input`` (as it is stored),
+        ``version``, ``instanceId``, ``sessionId``, ``tag``, ``retry``, ``delayMs``, ``timeoutMs``, ``tasks``.
         """
         kind, extras = self._kind, self._extras
         fields: dict[str, Any] = {"type": self._type()}

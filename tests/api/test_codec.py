@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from duroxide import Client, Codec, CodecError, ConfigurationError, Runtime, RuntimeOptions
+from duroxide.__main__ import main
 from harness import WAIT_MS, Engine, eventually
 
 
@@ -313,6 +314,21 @@ def test_what_was_stored_before_the_codec_stays_readable(engine: Engine) -> None
     client.raise_event("p", "event", {"event": SECRET})
     client.enqueue_event("p", "queue", [SECRET])
     assert client.wait_for_orchestration("p", WAIT_MS).output == EXPECTED
+
+
+def test_the_command_line_shows_what_is_stored(file_engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    codec = Sealed(KEY)
+    runtime = file_engine.runtime(codec=codec)
+    everything(runtime)
+    runtime.start()
+    client = Client(file_engine.provider, codec=codec)
+    client.start_orchestration("c", "Child", SECRET)
+    client.wait_for_orchestration("c", WAIT_MS)
+    assert main(["history", str(file_engine.address), "c"]) == 0
+    shown = capsys.readouterr().out
+    assert "OrchestrationCompleted" in shown
+    assert "dx1:sealed-1:b:" in shown
+    assert SECRET not in shown
 
 
 def test_what_is_no_codec_is_refused_at_once(memory: Engine) -> None:
