@@ -10,7 +10,7 @@ import (
 )
 
 // Who starts an instance and waits for it need not look at it when it ends soon, even before the start has returned. Long
-// after the start, and when it failed, it is looked at at once.
+// after the start, and when it failed, there is a look at once.
 func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
