@@ -85,7 +85,7 @@ func TestOpenSaysWhatIsWrongAndNeverThePassword(t *testing.T) {
 	defer func() { _ = silent.Close() }()
 	slow, _ := newRole(t, "")
 	readOnly, _ := newRole(t, "")
-	admin(t, "ALTER ROLE "+slow+" SET statement_timeout = '50ms'", "ALTER ROLE "+readOnly+" SET default_transaction_read_only = on",
+	admin(t, "ALTER ROLE "+slow+" SET statement_timeout = '900ms'", "ALTER ROLE "+readOnly+" SET default_transaction_read_only = on",
 		"REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 	locked := newSchema(t)
 	admin(t, "CREATE SCHEMA "+pgx.Identifier{locked}.Sanitize())
@@ -106,7 +106,7 @@ func TestOpenSaysWhatIsWrongAndNeverThePassword(t *testing.T) {
 		{name: "may not create the schema", url: as(func(*url.URL) {}), o: Options{Schema: "not there"}, says: "needs CREATE"},
 		{name: "no rights on the schema", url: as(func(*url.URL) {}), o: Options{Schema: locked}, says: "permission denied"},
 		{name: "read-only", url: with(t, func(u *url.URL) { u.User = url.User(readOnly) }), says: "default_transaction_read_only"},
-		{name: "statement_timeout", url: with(t, func(u *url.URL) { u.User = url.User(slow) }), says: "statement_timeout is 50ms"},
+		{name: "statement_timeout", url: with(t, func(u *url.URL) { u.User = url.User(slow) }), says: "statement_timeout is 900ms"},
 		{name: "long schema", url: as(func(*url.URL) {}), o: Options{Schema: strings.Repeat("x", 64)}, says: "64 bytes"},
 		{name: "reserved schema", url: as(func(*url.URL) {}), o: Options{Schema: "pg_mine"}, says: "reserved"},
 		{name: "schema with a line break", url: as(func(*url.URL) {}), o: Options{Schema: "a\nb"}, says: "characters"},
