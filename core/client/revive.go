@@ -10,7 +10,7 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// ErrUnreadable: the history of the instance cannot be read by this version.
+// ErrUnreadable says that the history of the instance cannot be read by this version.
 var ErrUnreadable = errors.New("its history cannot be read by this version of duroxide")
 
 const reviveTries = 5

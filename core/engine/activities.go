@@ -188,8 +188,7 @@ func (r *Runtime) finishJob(j *job, res ActivityResult) {
 	case j.epoch != r.epoch || j.dropped || j.state == jobGone:
 		r.goneLocked(j)
 	case res.Unable:
-		r.clearSuspectLocked(j)
-		r.settleLocked(settling{job: j, delayMS: unablePause.Milliseconds()})
+		r.giveBackLocked(j, unablePause)
 	case res.GiveBack || (r.exiting && res.Failure != nil):
 		r.clearSuspectLocked(j)
 		r.settleLocked(settling{job: j})

@@ -26,6 +26,10 @@ func (r *Runtime) settleLocked(s settling) {
 func (r *Runtime) giveBack(j *job, pause time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.giveBackLocked(j, pause)
+}
+
+func (r *Runtime) giveBackLocked(j *job, pause time.Duration) {
 	r.clearSuspectLocked(j)
 	r.settleLocked(settling{job: j, delayMS: pause.Milliseconds()})
 	r.scout.claimLater(r.now() + int64(pause+affinitySlack))

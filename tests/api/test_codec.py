@@ -13,6 +13,7 @@ import pytest
 from duroxide import Client, Codec, CodecError, ConfigurationError, Runtime, RuntimeOptions
 from duroxide.__main__ import main
 from harness import WAIT_MS, Engine, eventually
+from stores import Schema
 
 
 class Sealed(Codec):
@@ -324,7 +325,9 @@ def test_the_command_line_shows_what_is_stored(file_engine: Engine, capsys: pyte
     client = Client(file_engine.provider, codec=codec)
     client.start_orchestration("c", "Child", SECRET)
     client.wait_for_orchestration("c", WAIT_MS)
-    assert main(["history", str(file_engine.address), "c"]) == 0
+    place = file_engine.address
+    where = [place.url, "--schema", place.name] if isinstance(place, Schema) else [str(place)]
+    assert main(["history", *where, "c"]) == 0
     shown = capsys.readouterr().out
     assert "OrchestrationCompleted" in shown
     assert "dx1:sealed-1:b:" in shown
