@@ -188,7 +188,7 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 	}
 	r.storeWorks()
 
-	var after []*step
+	said := false
 	r.mu.Lock()
 	r.commitOverLocked()
 	if steps[len(steps)-1].claim == 0 && slices.ContainsFunc(steps, (*step).endsSessionJob) {
@@ -201,7 +201,11 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 		if res.Err == nil {
 			r.meters.countCommit(s.turn.Commit)
 			delete(r.blocked, s.inst.id)
-			after = append(after, s)
+			if r.opt.Log != nil && saysSomething(s.turn.Commit) {
+				// Here, before the next turn of the instance can begin.
+				r.logs = append(r.logs, func() { r.logStep(s) })
+				said = true
+			}
 		}
 		if s.epoch != r.epoch {
 			r.voidLocked(s)
@@ -224,8 +228,8 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 	r.restLocked()
 	r.spreadLocked()
 	r.mu.Unlock()
-	for _, s := range after {
-		r.logStep(s)
+	if said {
+		r.flushLogs()
 	}
 	return true
 }

@@ -27,15 +27,30 @@ func (r *Runtime) logLocked(level, message string, fields ...string) {
 	}
 }
 
-// flushLogs logs what waits.
+// flushLogs logs what waits, in order. Of several callers one does it for all: the turns of an instance are committed by
+// different goroutines, and its records must not overtake each other.
 func (r *Runtime) flushLogs() {
 	r.mu.Lock()
-	logs := r.logs
-	r.logs = nil
-	r.mu.Unlock()
-	for _, log := range logs {
-		log()
+	defer r.mu.Unlock()
+	if r.flushing {
+		return
 	}
+	r.flushing = true
+	for len(r.logs) > 0 {
+		logs := r.logs
+		r.logs = nil
+		r.mu.Unlock()
+		for _, log := range logs {
+			log()
+		}
+		r.mu.Lock()
+	}
+	r.flushing = false
+}
+
+// saysSomething tells whether logStep has anything to log.
+func saysSomething(c *replay.Commit) bool {
+	return len(c.Traces) > 0 || len(c.Dropped) > 0 || c.Status == replay.Failed
 }
 
 func (r *Runtime) record(target, level, message string, fields ...string) {

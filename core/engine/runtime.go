@@ -50,7 +50,8 @@ type Runtime struct {
 	suspects suspects
 	warned   map[string]bool // names that nobody registers, already logged
 	blocked  map[string]*blockedInstance
-	logs     []func() // records that wait for the clock
+	logs     []func() // records that wait for flushLogs
+	flushing bool     // somebody is logging them
 
 	unsettled      int // activity results without a commit
 	unsettledBytes int64

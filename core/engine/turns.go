@@ -213,9 +213,14 @@ func (r *Runtime) runTurn(l *lane, inst *instance) *step {
 		r.mu.Lock()
 		inst.live, inst.untaken = live, untaken
 		inst.left = rowsOf(untaken)
+		if len(c.Traces) > 0 {
+			r.logs = append(r.logs, func() { r.logTraces(live, c) })
+		}
 		r.mu.Unlock()
 		r.restoreTurn(t)
-		r.logTraces(live, c)
+		if len(c.Traces) > 0 {
+			r.flushLogs()
+		}
 		return nil
 	}
 	return &step{

@@ -142,3 +142,25 @@ def test_records_reach_python_logging_with_their_fields(memory: Engine) -> None:
 def test_closed_stderr_does_not_kill_the_process() -> None:
     done = python("import os\nos.close(2)\nos.close(1)\n" + SCRIPT + "\nos._exit(7)\n", "{}")
     assert done.returncode == 7
+
+
+def test_traces_of_an_instance_are_logged_in_order(engine: Engine) -> None:
+    """Its turns may be committed by different threads."""
+    runtime = engine.runtime()
+
+    @runtime.register_orchestration("W")
+    def workflow(ctx: Any, input: Any) -> Any:
+        for n in range(10):
+            ctx.trace_info(f"step {n}")
+            yield ctx.schedule_timer(0)
+
+    runtime.start()
+    instances = [engine.start("W") for _ in range(50)]
+    for instance in instances:
+        engine.output(instance)
+    runtime.shutdown()
+    said: dict[str, list[str]] = {}
+    for record in engine.logs.records:
+        if record.name == "duroxide.orchestration" and record.getMessage().startswith("step "):
+            said.setdefault(record.instance_id, []).append(record.getMessage())  # type: ignore[attr-defined]
+    assert said == {instance: [f"step {n}" for n in range(10)] for instance in instances}
