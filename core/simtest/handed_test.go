@@ -1,6 +1,7 @@
 package simtest_test
 
 import (
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestMessagesForInstancesInMemoryNeedNoRead(t *testing.T) {
 						if time.Now().After(deadline) {
 							t.Fatalf("%d turns of %d", n.Counters().TurnsCommitted, turns)
 						}
-						time.Sleep(time.Millisecond)
+						runtime.Gosched()
 					}
 				}
 				for i := range instances {

@@ -199,6 +199,9 @@ func (f *file) runAlone(m *member) error {
 	return m.alone(f.writer)
 }
 
+// unhurried waits for as long as the store does.
+var unhurried = context.Background()
+
 // errImpatient says that the caller's time ended before the lock was to be had.
 var errImpatient = errors.New("the lock could not be waited for")
 
@@ -218,7 +221,7 @@ func (f *file) commitGroup(ctx context.Context, group []*member) error {
 	}
 	if errors.Is(err, errGone) && len(group) > 1 {
 		for _, m := range group {
-			_ = f.commitGroup(context.Background(), []*member{m}) // without an end there is no error
+			_ = f.commitGroup(unhurried, []*member{m}) //nolint:contextcheck // without an end there is no error
 		}
 		return nil
 	}
@@ -289,7 +292,7 @@ func (f *file) commitTogether(ctx context.Context, group []*member) error {
 		f.ahead.extend(f.path)
 	}
 	if err := f.endTransaction(); err != nil {
-		return f.settleUnknown(group, err)
+		return f.settleUnknown(group, err) //nolint:contextcheck // whoever has given up, the others must know
 	}
 	f.committed()
 	return f.stillThere()
@@ -401,7 +404,7 @@ func (f *file) settleUnknown(group []*member, cause error) error {
 	if err := f.ensureWriter(); err != nil {
 		return unknown
 	}
-	if err := f.begin(context.Background()); err != nil {
+	if err := f.begin(unhurried); err != nil {
 		return unknown
 	}
 	applied, known := false, false
