@@ -108,8 +108,8 @@ bench-postgres: $(VENV)/.installed ## the same on a PostgreSQL server of its own
 	@"$(BIN)/python" bench/run.py --store postgres $(BENCH)
 
 .PHONY: soak
-soak: $(VENV)/.installed ## kill and restart workers for DUROXIDE_SOAK_SECONDS (default 600); a store with a million instances
-	DUROXIDE_SOAK_SECONDS=$(SOAK_SECONDS) "$(BIN)/python" -m pytest tests/recovery -m soak -s $(PYTEST)
+soak: $(VENV)/.installed ## kill and restart workers, and run random programs, for DUROXIDE_SOAK_SECONDS (default 600); a store with a million instances
+	DUROXIDE_SOAK_SECONDS=$(SOAK_SECONDS) "$(BIN)/python" -m pytest tests/recovery tests/properties -m soak -s $(PYTEST)
 	DUROXIDE_TEST_INSTANCES=1000000 CGO_ENABLED=0 $(WITH_POSTGRES) go test -v -count=1 -timeout 30m -run TestFinishedInstances ./core/store/postgres
 
 .PHONY: fmt

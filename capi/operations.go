@@ -52,6 +52,9 @@ var operations = [...]operation{
 	50: opHealth,
 	51: opPullLogs,
 	52: opLog,
+
+	90: opMortal,
+	91: opLivesLeft,
 }
 
 // isWait reports whether an operation waits for what others do. Being cut short does not harm it.
