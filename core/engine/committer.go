@@ -59,7 +59,7 @@ func (r *Runtime) runCommitter() {
 	}
 }
 
-// gatherLocked is how long a group that is still small waits for more turns. Where a commit is a round trip and a flush of
+// gatherLocked is how long a group that is still small waits for more turns. Where a commit is a round trip or a flush of
 // its own, clients that start one instance after another would have to share both with ever so many small commits; each
 // of those starts brings a turn in a moment.
 func (r *Runtime) gatherLocked(n int) time.Duration {
@@ -78,15 +78,31 @@ func (r *Runtime) gatherLocked(n int) time.Duration {
 	return 0
 }
 
-// streamsLocked: the store is far away, and clients of this process start instances one after another.
+// streamsLocked: commits take long, and clients of this process start instances one after another without waiting for
+// their ends.
 func (r *Runtime) streamsLocked(now int64) bool {
-	oldest := r.starts[r.startsNext%len(r.starts)]
-	return r.scout.told && oldest != 0 && now-oldest < int64(r.timing.stream)
+	oldest := r.starts[r.startsNext%len(r.starts)].at
+	if r.commitTakes < float64(r.timing.longCommit) || oldest == 0 || now-oldest >= int64(r.timing.stream) {
+		return false
+	}
+	open := 0
+	for i := range r.starts {
+		if inst := r.instances[r.starts[i].instance]; inst != nil && (inst.state != idle || inst.live != nil || inst.snapshot != nil) {
+			open++
+		}
+	}
+	return open >= len(r.starts)/2
+}
+
+// started is an instance that a client of this process has started.
+type started struct {
+	instance string
+	at       int64 // see Runtime.now
 }
 
 // noteStartLocked notes an instance that a client of this process has started.
-func (r *Runtime) noteStartLocked() {
-	r.starts[r.startsNext%len(r.starts)] = r.now()
+func (r *Runtime) noteStartLocked(instance string) {
+	r.starts[r.startsNext%len(r.starts)] = started{instance: instance, at: r.now()}
 	r.startsNext++
 }
 
@@ -181,7 +197,9 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 	r.mu.Lock()
 	node, jobNews := r.node, r.jobNews
 	r.mu.Unlock()
+	begun := r.now()
 	results, err := r.store.CommitTurns(r.ctx, node, turns)
+	took := float64(r.now() - begun)
 	r.meters.commits.Add(1)
 	if err != nil {
 		return r.commitFailed(steps, err)
@@ -190,6 +208,7 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 
 	said := false
 	r.mu.Lock()
+	r.commitTakes += (took - r.commitTakes) / 8
 	r.commitOverLocked()
 	if steps[len(steps)-1].claim == 0 && slices.ContainsFunc(steps, (*step).endsSessionJob) {
 		r.jobNews++

@@ -162,7 +162,7 @@ func (w listener) Wake(news store.Wake) {
 		return
 	}
 	if s := news.Started; s != nil {
-		r.noteStartLocked()
+		r.noteStartLocked(s.Instance)
 		inst := r.instanceLocked(s.Instance)
 		inst.awarded = true
 		if inst.state == idle && inst.live == nil {

@@ -1,12 +1,13 @@
 package engine
 
 import (
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// Small groups wait for company only while clients start instances in a stream, only with a store that is far away, and
+// Small groups wait for company only while clients start instances in a stream, only where commits take long, and
 // never longer than the bound.
 func TestSmallGroupsWaitForCompanyWhileStartsStreamIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -17,7 +18,12 @@ func TestSmallGroupsWaitForCompanyWhileStartsStreamIn(t *testing.T) {
 		defer r.cancel()
 		wait := func(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // of the bubble's clock
 		wait(time.Second)
-		r.phase, r.scout.told = phaseRunning, true
+		r.phase, r.commitTakes = phaseRunning, float64(r.timing.longCommit)
+		start := func() {
+			id := strconv.Itoa(len(r.instances))
+			r.instanceLocked(id).state = ready
+			r.noteStartLocked(id)
+		}
 		expect := func(what string, n int, want time.Duration) {
 			t.Helper()
 			if got := r.gatherLocked(n); got != want {
@@ -26,11 +32,11 @@ func TestSmallGroupsWaitForCompanyWhileStartsStreamIn(t *testing.T) {
 		}
 		expect("no starts", 1, 0)
 		for range len(r.starts) - 1 {
-			r.noteStartLocked()
+			start()
 			wait(time.Millisecond)
 		}
 		expect("too few starts", 1, 0)
-		r.noteStartLocked()
+		start()
 		expect("a stream", 1, r.timing.gather)
 		wait(r.timing.gather / 3)
 		expect("later", 2, r.timing.gather-r.timing.gather/3)
@@ -40,9 +46,18 @@ func TestSmallGroupsWaitForCompanyWhileStartsStreamIn(t *testing.T) {
 		wait(r.timing.gather)
 		expect("the time is over", 3, 0)
 		expect("the one after it", 1, r.timing.gather)
-		r.scout.told = false
-		expect("a store that is near", 1, 0)
-		r.scout.told, r.phase = true, phaseDraining
+		r.commitTakes--
+		expect("commits that are quick", 1, 0)
+		r.commitTakes++
+		for _, inst := range r.instances {
+			inst.state = idle
+		}
+		start()
+		expect("starts whose ends were waited for", 1, 0)
+		for _, inst := range r.instances {
+			inst.state = ready
+		}
+		r.phase = phaseDraining
 		expect("a runtime that stops", 1, 0)
 		r.phase = phaseRunning
 		wait(r.timing.stream)

@@ -64,7 +64,8 @@ type Runtime struct {
 	told     []chan struct{} // closed when one is over
 	trouble  trouble
 	// When clients of this process last started instances, a ring; and since when the committer waits for more turns.
-	starts         [8]int64
+	starts         [8]started
+	commitTakes    float64 // of late, ns
 	startsNext     int
 	gatheringSince int64
 
@@ -119,6 +120,7 @@ type timing struct {
 	undecodable    time.Duration // pause between attempts to read a history
 	maxResults     int
 	maxResultBytes int64
+	longCommit     time.Duration // a commit that takes so long is worth sharing
 	stream         time.Duration // as many starts as are remembered within this make a stream
 	gather         time.Duration // so long a small group waits for more turns in it
 	gatherTurns    int           // a group of so many does not wait
@@ -137,7 +139,7 @@ var defaultTiming = func() timing {
 		bury: time.Second, unclaimable: 2 * time.Second, unclaimedFor: 300 * time.Second, horizon: 2 * time.Minute,
 		pollFloor: 5 * time.Second, clockJump: 2 * time.Second, prefetch: 50 * time.Millisecond,
 		retryFirst: 10 * time.Millisecond, retryMost: 2 * time.Second, undecodable: time.Second,
-		stream: 20 * time.Millisecond, gather: 3 * time.Millisecond, gatherTurns: 24,
+		longCommit: 150 * time.Microsecond, stream: 20 * time.Millisecond, gather: 3 * time.Millisecond, gatherTurns: 24,
 		maxResults: 4096, maxResultBytes: 64 << 20, maxGroup: 64, maxPending: 256, maxBacklog: 4096, maxPrefetch: 1024,
 		maxSpares: 16,
 	}
