@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Coroutine, Generator, Iterable, Mapping
+from collections.abc import Coroutine, Generator, Iterable, Mapping, Sequence
 from typing import Any, Callable, NoReturn, Optional, TypeVar, Union, overload
 
 from duroxide import _frames
@@ -25,7 +25,7 @@ __all__ = ["OrchestrationContext"]
 I = TypeVar("I")  # noqa: E741 - an input
 R = TypeVar("R")
 # What a plain function may give, so that a generator function is not taken for one.
-J = TypeVar("J", bound=Union[str, float, list[Any], tuple[Any, ...], dict[str, Any], None])
+J = TypeVar("J", bound=Union[float, Sequence[Any], Mapping[str, Any], None])
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 READ_KV = "duroxide:get_kv_value"
@@ -268,7 +268,9 @@ class OrchestrationContext(TypedForms):
     @overload
     def schedule_sub_orchestration(self, name: Callable[[Any, I], J], input: I) -> ScheduledTask[J]: ...
     @overload
-    def schedule_sub_orchestration(self, name: Callable[[Any, None], Any]) -> ScheduledTask[Any]: ...
+    def schedule_sub_orchestration(self, name: Callable[[Any, None], Generator[Any, Any, R]]) -> ScheduledTask[R]: ...
+    @overload
+    def schedule_sub_orchestration(self, name: Callable[[Any, None], J]) -> ScheduledTask[J]: ...
     @overload
     def schedule_sub_orchestration(self, name: str, input: Any = None) -> ScheduledTask[Any]: ...
     def schedule_sub_orchestration(self, name: Name, input: Any = None) -> ScheduledTask[Any]:
@@ -292,6 +294,14 @@ class OrchestrationContext(TypedForms):
     @overload
     def schedule_sub_orchestration_with_id(
         self, name: Callable[[Any, I], J], instance_id: str, input: I
+    ) -> ScheduledTask[J]: ...
+    @overload
+    def schedule_sub_orchestration_with_id(
+        self, name: Callable[[Any, None], Generator[Any, Any, R]], instance_id: str
+    ) -> ScheduledTask[R]: ...
+    @overload
+    def schedule_sub_orchestration_with_id(
+        self, name: Callable[[Any, None], J], instance_id: str
     ) -> ScheduledTask[J]: ...
     @overload
     def schedule_sub_orchestration_with_id(

@@ -6,11 +6,12 @@ import difflib
 import json
 import math
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from duroxide._codec import (
     MAX_TAG_NAME_BYTES,
     MAX_WORKER_TAGS,
+    Milliseconds,
     identifier,
     milliseconds,
 )
@@ -231,14 +232,46 @@ class RuntimeOptions:
     verify_replay: Optional[float]
     codec: Optional[Codec]
 
-    def __init__(self, **options: Any) -> None:
-        for name in options:
-            if name not in _OPTIONS:
-                near = difflib.get_close_matches(name, _OPTIONS, 1, 0.5)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise TypeError(f"RuntimeOptions has no option {name}{hint}")
-        for name, (default, check) in _OPTIONS.items():
-            object.__setattr__(self, name, check(options.get(name, default), name))
+    if TYPE_CHECKING:  # what a type checker is to find misspelt
+
+        def __init__(
+            self,
+            *,
+            orchestration_concurrency: int = ...,
+            worker_concurrency: int = ...,
+            dispatcher_poll_interval_ms: Milliseconds = ...,
+            log_level: str = ...,
+            log_format: str = ...,
+            service_name: str = ...,
+            service_version: Optional[str] = ...,
+            max_sessions_per_runtime: int = ...,
+            session_idle_timeout_ms: Milliseconds = ...,
+            worker_node_id: Optional[str] = ...,
+            worker_tag_filter: str = ...,
+            worker_lock_timeout_ms: Milliseconds = ...,
+            worker_lock_renewal_buffer_ms: Milliseconds = ...,
+            orchestrator_lock_timeout_ms: Milliseconds = ...,
+            orchestrator_lock_renewal_buffer_ms: Milliseconds = ...,
+            session_lock_timeout_ms: Milliseconds = ...,
+            session_lock_renewal_buffer_ms: Milliseconds = ...,
+            max_attempts: int = ...,
+            on_nondeterminism: str = ...,
+            live_executions: int = ...,
+            activity_cancellation_grace_ms: Milliseconds = ...,
+            activity_timeout_ms: Optional[Milliseconds] = ...,
+            verify_replay: Optional[float] = ...,
+            codec: Optional[Codec] = ...,
+        ) -> None: ...
+    else:
+
+        def __init__(self, **options: Any) -> None:
+            for name in options:
+                if name not in _OPTIONS:
+                    near = difflib.get_close_matches(name, _OPTIONS, 1, 0.5)
+                    hint = f"; did you mean {near[0]}?" if near else ""
+                    raise TypeError(f"RuntimeOptions has no option {name}{hint}")
+            for name, (default, check) in _OPTIONS.items():
+                object.__setattr__(self, name, check(options.get(name, default), name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"RuntimeOptions cannot be changed; make new ones to set {name}")

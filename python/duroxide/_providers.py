@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from types import TracebackType
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, TypeVar, Union
 
 from duroxide._codec import Milliseconds
 from duroxide._entra import PostgresEntraOptions, Tokens, connections, timeout
@@ -16,6 +16,8 @@ from duroxide._other_sqlite import warn_of_other_sqlite
 from duroxide._passwords import PasswordThread
 
 __all__ = ["PostgresEntraOptions", "PostgresProvider", "SqliteProvider"]
+
+P = TypeVar("P", bound="Provider")
 
 
 class Provider:
@@ -62,7 +64,7 @@ class Provider:
         self._closed = True
         self._finalizer.detach()
 
-    def __enter__(self) -> Any:
+    def __enter__(self: P) -> P:
         return self
 
     def __exit__(

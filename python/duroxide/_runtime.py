@@ -28,7 +28,7 @@ from duroxide._stop_signals import StopSignals
 
 __all__ = ["Runtime"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[[Any, Any], Any])
 
 _DEFAULT_DRAIN_MS = 10_000
 _EXIT_DRAIN_MS = 800

@@ -193,7 +193,8 @@ def test_unions_by_a_bar(memory: Engine) -> None:
 
 
 def test_pydantic_models_are_validated(memory: Engine) -> None:
-    pydantic = pytest.importorskip("pydantic")
+    import pydantic
+
     seen: list[Any] = []
     item = pydantic.create_model("Item", sku=(str, ...), count=(int, 1))
     runtime = memory.runtime()
