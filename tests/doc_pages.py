@@ -153,6 +153,15 @@ class Page:
         if words[0] == "python":
             assert (ROOT / words[1]).is_file(), f"{where}: there is no file {words[1]}"
             return ""
+        if words[0] == "jupyter":
+            assert (ROOT / words[2]).is_file(), f"{where}: there is no file {words[2]}"
+            return ""
+        if words[:2] == ["uvicorn", "--app-dir"]:
+            module, _, name = words[3].partition(":")
+            program = ROOT / words[2] / f"{module}.py"
+            assert program.is_file(), f"{where}: there is no file {program}"
+            assert f"\n{name} = FastAPI(" in program.read_text(encoding="utf-8"), f"{where}: {program} has no {name}"
+            return ""
         assert words[:2] in (["pip", "install"], ["pip", "uninstall"]) or words[0] == "kill", (
             f"{where}: cannot test {line!r}"
         )
