@@ -22,6 +22,9 @@
 // itself reports an error, its outcome is unknown; the connection is then opened anew, the writes are looked up, and a
 // further commit makes the answer final.
 //
+// The log is kept longer than it is filled, with zeros (see ahead), and begins anew at 16 MB: then commits overwrite
+// blocks that the file has, which costs half a flush of one that it has not.
+//
 // # Several processes
 //
 // Any number of processes may use a file at once. While somebody listens, a process learns of the writes of others:
