@@ -107,6 +107,12 @@ bench: $(VENV)/.installed ## speed beside its peers on this machine; BENCH="--fu
 bench-postgres: $(VENV)/.installed ## the same on a PostgreSQL server of its own
 	@"$(BIN)/python" bench/run.py --store postgres $(BENCH)
 
+# The peer comes from PyPI, into .cache/peer; PEER names an interpreter that has it.
+.PHONY: differential
+differential: $(VENV)/.installed ## the same programs on `duroxide` 0.2.2 from PyPI, anew, and here
+	"$(BIN)/python" tests/differential/record.py --compare $(PEER)
+	"$(BIN)/python" -m pytest tests/differential $(PYTEST)
+
 .PHONY: soak
 soak: $(VENV)/.installed ## kill and restart workers, and run random programs, for DUROXIDE_SOAK_SECONDS (default 600); a store with a million instances
 	DUROXIDE_SOAK_SECONDS=$(SOAK_SECONDS) "$(BIN)/python" -m pytest tests/recovery tests/properties -m soak -s $(PYTEST)

@@ -203,7 +203,8 @@ class Activities:
             value = contextvars.Context().run(function, ctx, input)
             if inspect.iscoroutine(value):
                 value = self._await(value, ctx)
-            return _frames.activity_done(self._payloads.encode(value, "result of", job.name))
+            # A result that JSON refuses: the message below names the activity, the rest is json's own.
+            return _frames.activity_done(self._payloads.encode(value, ""))
         except BaseException as e:
             name = type(e).__name__
             message = f"Activity '{job.name}' call failed: {name}: {safe_str(e)}"

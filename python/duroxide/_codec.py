@@ -83,7 +83,8 @@ def encode(value: object, argument: str, name: object = None) -> bytes:
 
     Args:
         value: whatever ``json.dumps`` takes.
-        argument: how errors name it, e.g. ``"input of schedule_activity"``.
+        argument: how errors name it, e.g. ``"input of schedule_activity"``; empty where their reader
+            knows what it is.
         name: of what is called, shown behind the argument.
 
     Raises:
@@ -97,11 +98,14 @@ def encode(value: object, argument: str, name: object = None) -> bytes:
     except UnicodeEncodeError:
         return json.dumps(value).encode()  # lone surrogates: only as \u escapes
     except RecursionError:
-        raise ValueError(f"{_told(argument, name)} contains itself or is nested too deeply for JSON") from None
+        told = _told(argument, name) or "the value"
+        raise ValueError(f"{told} contains itself or is nested too deeply for JSON") from None
     except TypeError as e:
-        raise TypeError(f"{_told(argument, name)} is not JSON: {e}") from None
+        told = _told(argument, name)
+        raise TypeError(f"{told} is not JSON: {e}" if told else str(e)) from None
     except ValueError as e:
-        raise ValueError(f"{_told(argument, name)} is not JSON: {e}") from None
+        told = _told(argument, name)
+        raise ValueError(f"{told} is not JSON: {e}" if told else str(e)) from None
 
 
 def encode_raw_text(text: str) -> bytes:
