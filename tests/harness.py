@@ -15,9 +15,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from stores import Provider, Schema, open_store
-
 from duroxide import Client, Runtime, RuntimeOptions
+from stores import Provider, Schema, open_store
 
 #: How long a test waits for something that must happen, in ms. It only bounds a failure.
 WAIT_MS = 20_000
