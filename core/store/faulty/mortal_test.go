@@ -9,12 +9,12 @@ import (
 )
 
 func TestNoWriteGetsThroughAfterTheLastLife(t *testing.T) {
-	real, err := sqlite.OpenMemory(sqlite.Options{})
+	living, err := sqlite.OpenMemory(sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer real.Close()
-	mortal := faulty.Kill(real, 1)
+	defer living.Close()
+	mortal := faulty.Kill(living, 1)
 	if _, err := mortal.Join(t.Context(), store.Node{ID: "n", LeaseMS: 60_000}); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestNoWriteGetsThroughAfterTheLastLife(t *testing.T) {
 	if err := mortal.Close(); err != nil {
 		t.Error(err)
 	}
-	page, err := real.Instances(t.Context(), store.InstanceQuery{})
+	page, err := living.Instances(t.Context(), store.InstanceQuery{})
 	if err != nil {
 		t.Fatalf("closing the view closed the store: %v", err)
 	}
