@@ -157,7 +157,7 @@ func play(role, path string) error {
 			case store.IsUnknown(err):
 				say("unknown " + id)
 				return nil
-			case store.IsRetryable(err):
+			case store.IsRetryable(err) && strings.Contains(err.Error(), path):
 				say("refused " + id)
 				return nil
 			default:

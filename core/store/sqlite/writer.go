@@ -292,7 +292,7 @@ func (f *file) commitTogether(ctx context.Context, group []*member) error {
 		f.ahead.extend(f.path)
 	}
 	if err := f.endTransaction(); err != nil {
-		return f.settleUnknown(group, err) //nolint:contextcheck // whoever has given up, the others must know
+		return f.settleUnknown(group, explain(f.name(), err)) //nolint:contextcheck // whoever has given up, the others must know
 	}
 	f.committed()
 	return f.stillThere()
