@@ -84,3 +84,51 @@ func TestMembersOfAGroupAreAnsweredOneByOne(t *testing.T) {
 		t.Errorf("lost: %v", lost)
 	}
 }
+
+// Mail whose sender saw its instance running may be stored beside the turn that ends it. Nobody sees it from then on, and
+// who comes upon it removes it.
+func TestMailThatCrossesTheEndOfItsInstanceIsDiscarded(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	x := newSteps(t, s, 1)
+	x.turns[0].Expect, x.turns[0].New = x.turns[0].New, history.NewToken()
+	x.turns[0].Commit = &replay.Commit{Execution: 1, Status: replay.Completed, Events: []history.Event{{ID: 2, Kind: history.OrchestrationCompleted}}}
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	enqueue := s.sql.in("SELECT stored FROM {schema}.duroxide_enqueue(1, ARRAY[$1], ARRAY['mail'], ARRAY['id'], ARRAY['q'], ARRAY['1'])")
+	var stored bool
+	if err := tx.QueryRow(ctx, enqueue, x.turns[0].Instance).Scan(&stored); err != nil || !stored {
+		t.Fatal("the mail is stored while the instance runs:", stored, err)
+	}
+	if results, err := s.CommitTurns(ctx, "n", x.turns); err != nil || results[0].Err != nil {
+		t.Fatal(results, err)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	left := func() (rows int) {
+		t.Helper()
+		if err := s.pool.QueryRow(ctx, s.sql.in("SELECT count(*) FROM {schema}.duroxide_messages")).Scan(&rows); err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	if left() != 1 {
+		t.Fatal("the mail and the end did not cross")
+	}
+	stats, err := s.InstanceStats(ctx, x.turns[0].Instance)
+	if err != nil || stats.QueuePending != 0 {
+		t.Errorf("counted: %+v, %v", stats, err)
+	}
+	rows, err := s.Inspect(ctx, x.turns[0].Instance)
+	if err != nil || len(rows.Messages) != 0 {
+		t.Errorf("seen: %v, %v", rows, err)
+	}
+	ready, err := s.Ready(ctx, store.ReadyQuery{Node: "n", Names: []string{"sequence@1.0.0"}, Limit: 10})
+	if err != nil || len(ready.Instances) != 0 || left() != 0 {
+		t.Errorf("come upon: %v, %v, %d left", ready, err, left())
+	}
+}

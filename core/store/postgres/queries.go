@@ -42,7 +42,7 @@ const (
 	selectStats = `SELECT i.next_event - 1,
 		(SELECT coalesce(sum(octet_length(events)), 0)::bigint FROM {schema}.duroxide_history h
 			WHERE h.instance_id = i.id AND h.execution = i.execution),
-		(SELECT count(*) FROM {schema}.duroxide_messages m WHERE m.instance_id = i.id AND m.kind = 'mail'),
+		(SELECT count(*) FROM {schema}.duroxide_messages m WHERE m.instance_id = i.id AND m.kind = 'mail' AND i.status = 'Running'),
 		(SELECT count(*) FROM {schema}.duroxide_kv k WHERE k.instance_id = i.id),
 		(SELECT coalesce(sum(octet_length(value)), 0)::bigint FROM {schema}.duroxide_kv k WHERE k.instance_id = i.id)
 		FROM {schema}.duroxide_instances i WHERE i.instance = $1`
