@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	selectJobRows     = `SELECT id, execution, schedule, session, coalesce(node, '') FROM {schema}.duroxide_jobs WHERE instance_id = $1 ORDER BY id`
+	selectJobRows = `SELECT id, execution, schedule, session, coalesce(node, '') FROM {schema}.duroxide_jobs WHERE instance_id = $1 ORDER BY id`
 	// What came while its instance ended is not there for anybody, and removed by who comes upon it; left behind is what nobody will.
 	selectMessageRows = `SELECT CASE WHEN m.kind = 'mail' AND NOT i.open_queues ? m.name THEN 0 ELSE coalesce(m.visible_at, 0) END,
 		m.id, m.visible_at, m.inserted_at, m.execution, m.source, m.kind, m.message_id, m.name, m.data, m.failure
