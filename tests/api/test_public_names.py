@@ -46,6 +46,11 @@ def members(prefix: str, cls: type) -> list[str]:
     return lines
 
 
+def nameable(base: type) -> bool:
+    """Whether users can name it: not what the package splits a class into."""
+    return not base.__module__.startswith("duroxide") or base.__name__ in duroxide.__all__
+
+
 def public() -> list[str]:
     lines: list[str] = []
     for module in (duroxide, aio):
@@ -55,7 +60,7 @@ def public() -> list[str]:
             if name.startswith("Py") and inspect.isclass(thing):
                 lines.append(f"{full} = duroxide.{thing.__name__}")
             elif inspect.isclass(thing):
-                bases = ", ".join(b.__name__ for b in thing.__bases__ if not b.__name__.startswith("_"))
+                bases = ", ".join(b.__name__ for b in thing.__bases__ if nameable(b))
                 lines.append(f"class {full}({bases})")
                 if dataclasses.is_dataclass(thing) or "__init__" in vars(thing):
                     lines.append(f"{full}{signature(thing)}")
