@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Coroutine, Generator, Iterable, Mapping, Sequence
-from typing import Any, Callable, NoReturn, Optional, TypeVar, Union, overload
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional
 
 from duroxide import _frames
 from duroxide._codec import (
@@ -12,20 +12,16 @@ from duroxide._codec import (
     Milliseconds,
     identifier,
     milliseconds,
-    semver,
 )
+from duroxide._context_activities import ActivityCalls
+from duroxide._context_orchestrations import OrchestrationCalls
 from duroxide._frames import Extras
-from duroxide._retry import RetryPolicy, retry_policy
-from duroxide._scheduling import Name, name_bytes, on_session, other_instance
+from duroxide._scheduling import name_bytes
 from duroxide._tasks import ScheduledTask
 from duroxide._typed_forms import TypedForms
 
 __all__ = ["OrchestrationContext"]
 
-I = TypeVar("I")  # noqa: E741 - an input
-R = TypeVar("R")
-# What a plain function may give, so that a generator function is not taken for one.
-J = TypeVar("J", bound=Union[float, Sequence[Any], Mapping[str, Any], None])
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 READ_KV = "duroxide:get_kv_value"
@@ -41,7 +37,7 @@ class _NothingMade(list):  # type: ignore[type-arg]
         pass
 
 
-class OrchestrationContext(TypedForms):
+class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
     """What an orchestration function asks the engine through.
 
     Methods that give a task do nothing until the task is yielded. The others act at once.
@@ -97,143 +93,6 @@ class OrchestrationContext(TypedForms):
         """The time of the last event that this code has seen, aware, in UTC. The same in every replay."""
         return _EPOCH + datetime.timedelta(milliseconds=self._now_ms)
 
-    # Activities
-
-    @overload
-    def schedule_activity(
-        self,
-        name: Callable[[Any, I], Coroutine[Any, Any, R]],
-        input: I,
-        session_id: Optional[str] = None,
-        *,
-        timeout_ms: Optional[Milliseconds] = None,
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity(
-        self,
-        name: Callable[[Any, I], R],
-        input: I,
-        session_id: Optional[str] = None,
-        *,
-        timeout_ms: Optional[Milliseconds] = None,
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity(
-        self,
-        name: Callable[[Any, None], Coroutine[Any, Any, R]],
-        *,
-        session_id: Optional[str] = None,
-        timeout_ms: Optional[Milliseconds] = None,
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity(
-        self,
-        name: Callable[[Any, None], R],
-        *,
-        session_id: Optional[str] = None,
-        timeout_ms: Optional[Milliseconds] = None,
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity(
-        self,
-        name: str,
-        input: Any = None,
-        session_id: Optional[str] = None,
-        *,
-        timeout_ms: Optional[Milliseconds] = None,
-    ) -> ScheduledTask[Any]: ...
-    def schedule_activity(
-        self,
-        name: Name,
-        input: Any = None,
-        session_id: Optional[str] = None,
-        *,
-        timeout_ms: Optional[Milliseconds] = None,
-    ) -> ScheduledTask[Any]:
-        """Run an activity. Yields back its result.
-
-        Args:
-            name: name it is registered under, or the registered function itself: then a type checker knows the type of
-                ``x = yield from ctx.schedule_activity(fn, input)``.
-            input: anything JSON takes.
-            session_id: run it where the other activities of this session run.
-            timeout_ms: fail with ActivityTimeout when one run takes longer; default: that of the runtime.
-
-        Raises:
-            TypeError, ValueError: the input is not JSON (at the call).
-            ActivityError: the activity failed (at the yield).
-        """
-        extras = None
-        if session_id is not None or timeout_ms is not None:
-            extras = _activity_extras(session_id, timeout_ms)
-        return self._call(_frames.T_ACTIVITY, name, input, "schedule_activity", extras)
-
-    @overload
-    def schedule_activity_on_session(
-        self, name: Callable[[Any, I], Coroutine[Any, Any, R]], input: I, session_id: str
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity_on_session(
-        self, name: Callable[[Any, I], R], input: I, session_id: str
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity_on_session(self, name: str, input: Any, session_id: str) -> ScheduledTask[Any]: ...
-    def schedule_activity_on_session(self, name: Name, input: Any, session_id: str) -> ScheduledTask[Any]:
-        """Run an activity in a session: where all activities of the session run, one after another.
-
-        Args, results and errors are those of schedule_activity.
-        """
-        return self._call(_frames.T_ACTIVITY, name, input, "schedule_activity_on_session", on_session(session_id))
-
-    @overload
-    def schedule_activity_with_retry(
-        self, name: Callable[[Any, I], Coroutine[Any, Any, R]], input: I, retry: RetryPolicy
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity_with_retry(
-        self, name: Callable[[Any, I], R], input: I, retry: RetryPolicy
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity_with_retry(self, name: str, input: Any, retry: RetryPolicy) -> ScheduledTask[Any]: ...
-    def schedule_activity_with_retry(self, name: Name, input: Any, retry: RetryPolicy) -> ScheduledTask[Any]:
-        """Run an activity again when it fails. Yields back the first result.
-
-        Args:
-            name: name of the activity, or the registered function.
-            input: anything JSON takes.
-            retry: a dictionary, see RetryPolicy: ``max_attempts`` (default 3), ``backoff`` or ``backoff_strategy``
-                (``"exponential"``, the default: 100 ms, doubled up to 30 s; ``"fixed"``: 1 s; ``"linear"``: 100 ms per
-                attempt up to 30 s; ``"none"``), ``timeout_ms`` of each attempt, ``total_timeout_ms`` of all,
-                ``initial_ms``, ``max_ms``, ``multiplier``, ``jitter`` (share of a pause that is drawn, 0 to 1).
-                camelCase spellings are taken too.
-
-        Raises:
-            ValueError: an unknown key or value, or ``max_attempts`` below 1 (at the call).
-            ActivityError, ActivityTimeout: the last attempt's failure, or time ran out (at the yield).
-        """
-        extras = Extras(retry=retry_policy(retry))
-        return self._call(_frames.T_ACTIVITY, name, input, "schedule_activity_with_retry", extras)
-
-    @overload
-    def schedule_activity_with_retry_on_session(
-        self, name: Callable[[Any, I], Coroutine[Any, Any, R]], input: I, retry: RetryPolicy, session_id: str
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity_with_retry_on_session(
-        self, name: Callable[[Any, I], R], input: I, retry: RetryPolicy, session_id: str
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_activity_with_retry_on_session(
-        self, name: str, input: Any, retry: RetryPolicy, session_id: str
-    ) -> ScheduledTask[Any]: ...
-    def schedule_activity_with_retry_on_session(
-        self, name: Name, input: Any, retry: RetryPolicy, session_id: str
-    ) -> ScheduledTask[Any]:
-        """schedule_activity_with_retry with all attempts in one session."""
-        extras = on_session(session_id)
-        extras.retry = retry_policy(retry)
-        return self._call(_frames.T_ACTIVITY, name, input, "schedule_activity_with_retry_on_session", extras)
-
     # Timers and messages
 
     def schedule_timer(self, delay_ms: Milliseconds) -> ScheduledTask[None]:
@@ -259,101 +118,7 @@ class OrchestrationContext(TypedForms):
         """
         return ScheduledTask(self, _frames.T_DEQUEUE, name_bytes(queue_name, "name of the queue"))
 
-    # Other orchestrations
-
-    @overload
-    def schedule_sub_orchestration(
-        self, name: Callable[[Any, I], Generator[Any, Any, R]], input: I
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_sub_orchestration(self, name: Callable[[Any, I], J], input: I) -> ScheduledTask[J]: ...
-    @overload
-    def schedule_sub_orchestration(self, name: Callable[[Any, None], Generator[Any, Any, R]]) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_sub_orchestration(self, name: Callable[[Any, None], J]) -> ScheduledTask[J]: ...
-    @overload
-    def schedule_sub_orchestration(self, name: str, input: Any = None) -> ScheduledTask[Any]: ...
-    def schedule_sub_orchestration(self, name: Name, input: Any = None) -> ScheduledTask[Any]:
-        """Run a child and wait for it. Yields back its output.
-
-        Args:
-            name: name of the orchestration, or the registered function.
-            input: anything JSON takes.
-
-        Raises:
-            TypeError, ValueError: the input is not JSON (at the call).
-            SubOrchestrationError: the child failed (at the yield); the text is that of its failure.
-            Cancelled: the child was cancelled (at the yield).
-        """
-        return self._call(_frames.T_CHILD, name, input, "schedule_sub_orchestration")
-
-    @overload
-    def schedule_sub_orchestration_with_id(
-        self, name: Callable[[Any, I], Generator[Any, Any, R]], instance_id: str, input: I
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_sub_orchestration_with_id(
-        self, name: Callable[[Any, I], J], instance_id: str, input: I
-    ) -> ScheduledTask[J]: ...
-    @overload
-    def schedule_sub_orchestration_with_id(
-        self, name: Callable[[Any, None], Generator[Any, Any, R]], instance_id: str
-    ) -> ScheduledTask[R]: ...
-    @overload
-    def schedule_sub_orchestration_with_id(
-        self, name: Callable[[Any, None], J], instance_id: str
-    ) -> ScheduledTask[J]: ...
-    @overload
-    def schedule_sub_orchestration_with_id(
-        self, name: str, instance_id: str, input: Any = None
-    ) -> ScheduledTask[Any]: ...
-    def schedule_sub_orchestration_with_id(self, name: Name, instance_id: str, input: Any = None) -> ScheduledTask[Any]:
-        """schedule_sub_orchestration under an id of your own. An id that is in use fails the call."""
-        extras = Extras(instance=identifier(instance_id, "instance_id"))
-        return self._call(_frames.T_CHILD, name, input, "schedule_sub_orchestration_with_id", extras)
-
-    def schedule_sub_orchestration_versioned(
-        self, name: Name, version: Optional[str] = None, input: Any = None
-    ) -> ScheduledTask[Any]:
-        """schedule_sub_orchestration of one version; None = the latest when the child starts.
-
-        Raises:
-            InvalidArgument: the version is not a semantic version (at the call).
-        """
-        extras = Extras(version=None if version is None else semver(version))
-        return self._call(_frames.T_CHILD, name, input, "schedule_sub_orchestration_versioned", extras)
-
-    def schedule_sub_orchestration_versioned_with_id(
-        self, name: Name, version: Optional[str], instance_id: str, input: Any = None
-    ) -> ScheduledTask[Any]:
-        """schedule_sub_orchestration of one version and under an id of your own."""
-        extras = other_instance(version, instance_id)
-        return self._call(_frames.T_CHILD, name, input, "schedule_sub_orchestration_versioned_with_id", extras)
-
-    def start_orchestration(self, name: Name, instance_id: str, input: Any = None) -> ScheduledTask[None]:
-        """Start an orchestration that goes its own way. Yields back None; an id in use starts nothing."""
-        return self._call(_frames.T_DETACHED, name, input, "start_orchestration", other_instance(None, instance_id))
-
-    def start_orchestration_versioned(
-        self, name: Name, version: Optional[str], instance_id: str, input: Any = None
-    ) -> ScheduledTask[None]:
-        """start_orchestration of one version; None = the latest."""
-        return self._call(
-            _frames.T_DETACHED, name, input, "start_orchestration_versioned", other_instance(version, instance_id)
-        )
-
-    def continue_as_new(self, input: Any = None) -> ScheduledTask[NoReturn]:
-        """End this execution and begin the next one with ``input`` and an empty history.
-
-        Custom status, KV values and queued messages are kept. Code behind the yield never runs. Not a member of
-        all or race.
-        """
-        return self._call(_frames.T_CONTINUE_AS_NEW, None, input, "continue_as_new")
-
-    def continue_as_new_versioned(self, input: Any, version: Optional[str] = None) -> ScheduledTask[NoReturn]:
-        """continue_as_new into one version; None = the latest."""
-        extras = Extras(version=None if version is None else semver(version))
-        return self._call(_frames.T_CONTINUE_AS_NEW, None, input, "continue_as_new_versioned", extras)
+    # Other instances
 
     def get_kv_value_from_instance(self, instance_id: str, key: str) -> ScheduledTask[Optional[str]]:
         """Read a key of another instance. Yields back its value at that time, or None; recorded like an activity."""
@@ -403,17 +168,6 @@ class OrchestrationContext(TypedForms):
     def race_typed(self, *tasks: Any) -> ScheduledTask[dict[str, Any]]:
         """The same as race."""
         return ScheduledTask(self, _frames.T_RACE, members=_racers(tasks, "ctx.race_typed"))
-
-
-def _activity_extras(session_id: Optional[str], timeout_ms: Optional[Milliseconds]) -> Extras:
-    extras = Extras()
-    if session_id is not None:
-        extras.session = identifier(session_id, "session_id")
-    if timeout_ms is not None:
-        extras.number = milliseconds(timeout_ms, "timeout_ms")
-        if extras.number == 0:
-            raise ValueError("timeout_ms must be more than 0")
-    return extras
 
 
 def _members(tasks: Iterable[Any], call: str) -> list[Any]:
