@@ -17,8 +17,9 @@ import (
 // TestScenarios runs the files in testdata: programs, the messages of each turn, and what has to be committed. Run it with
 // -rewrite to write the outcomes afresh, then read the difference.
 //
-//	program [name=N] [version=V] [input=I] [parent=P] [latest=V] [kv=(k=v,..)]
-//	    a new instance running the program below; prints the commit of its first turn, whose message is the start
+//	program [name=N] [version=V] [input=I] [parent=P] [latest=V] [kv=(k=v,..)] [cancel=REASON]
+//	    a new instance running the program below; prints the commit of its first turn, whose message is the start, with a
+//	    cancel beside it if there is a reason for one
 //	turn [now=MS] [crash]
 //	    one message a line: completed ID [DATA] | failed ID TEXT [kind=K] [final] | fired ID | event NAME [DATA] |
 //	    mail QUEUE [DATA] | child_completed ID [DATA] | child_failed ID TEXT [kind=K] | cancel [REASON] | start | continue
@@ -98,6 +99,7 @@ func (s *scenario) start() string {
 		s.code.forget()
 	}
 	*s = scenario{t: s.t, d: s.d, program: parseProgram(s.d.Input), limits: turnLimits, now: 1000}
+	messages := []history.Message{{Kind: history.MsgStart}}
 	s.id = Identity{Instance: "order-7", Life: "L", Execution: 1, Name: "order", Version: "1.0.0", Input: "in"}
 	for _, arg := range s.d.CmdArgs {
 		switch arg.Key {
@@ -109,6 +111,8 @@ func (s *scenario) start() string {
 			s.d.ScanArgs(t, "input", &s.id.Input)
 		case "latest":
 			s.d.ScanArgs(t, "latest", &s.latest)
+		case "cancel":
+			messages = append(messages, s.message([]string{"cancel", arg.Vals[0]}))
 		case "parent":
 			s.id.Start.Parent = &history.Parent{Instance: arg.Vals[0], Life: "PL", Execution: 3, Schedule: 9}
 		case "kv":
@@ -123,7 +127,7 @@ func (s *scenario) start() string {
 	}
 	s.code = s.newCode()
 	s.x = New(s.id)
-	return s.step([]history.Message{{Kind: history.MsgStart}}, false)
+	return s.step(messages, false)
 }
 
 func (s *scenario) newCode() *generators {
