@@ -28,11 +28,36 @@ class ReadingCalls(ClientCalls):
     """Reads instances, histories and counts."""
 
     def list_all_instances(self) -> list[str]:
-        """The ids of all instances, newest first."""
+        """The ids of all instances, newest first.
+
+        Raises:
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("order-16", order, 40)
+            >>> "order-16" in client.list_all_instances()
+            True
+        """
         return self._call(Op.INSTANCES, {"ids_only": True}, b"", ids)
 
     def list_instances_by_status(self, status: str) -> list[str]:
-        """The ids of the instances whose current execution has this status; an unknown status: none."""
+        """The ids of the instances whose current execution has this status, newest first.
+
+        Args:
+            status (str): ``"Running"``, ``"Completed"``, ``"Failed"``, ``"ContinuedAsNew"``; of an unknown one there
+                are none.
+
+        Raises:
+            InvalidArgument: no str, or an empty one.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("approval-6", approval)
+            >>> "approval-6" in client.list_instances_by_status("Running")
+            True
+            >>> "approval-6" in client.list_instances_by_status("Failed")
+            False
+        """
         head = {"ids_only": True, "execution_status": identifier(status, "status")}
         return self._call(Op.INSTANCES, head, b"", ids)
 
@@ -56,15 +81,32 @@ class ReadingCalls(ClientCalls):
         """A page of the instances that fit all conditions given.
 
         Args:
-            name, version: of the orchestration.
-            status: ``"Running"``, ``"Completed"`` or ``"Failed"``.
-            id_prefix: what the id begins with.
-            parent: id of the parent.
-            created_after, created_before, updated_after, updated_before: ms since the epoch.
-            blocked: True: only those that wait for code that fits their history; False: only others.
-            order: ``"newest"`` or ``"oldest"`` first.
-            limit: at most so many on a page, 1 to 10,000.
-            cursor: ``next_cursor`` of the page before.
+            name (str or function or None): name of the orchestration, or the registered function; default None: any.
+            version (str or None): of the orchestration; default None: any.
+            status (str or None): ``"Running"``, ``"Completed"`` or ``"Failed"``; default None: any.
+            id_prefix (str or None): what the id begins with; default None: anything.
+            parent (str or None): id of the parent; default None: any, or none.
+            created_after, created_before, updated_after, updated_before (int or None): ms since the epoch; default
+                None: any time.
+            blocked (bool or None): True: only those that wait for code that fits their history; False: only others;
+                None (default): all.
+            order (str): ``"newest"`` (default) or ``"oldest"`` first.
+            limit (int): at most so many on a page, 1 to 10,000; default 100.
+            cursor (str or None): ``next_cursor`` of the page before; default None: the first page.
+
+        Raises:
+            InvalidArgument: a condition of a wrong type or out of its range.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> for n in range(3):
+            ...     client.start_orchestration(f"batch-{n}", order, n)
+            >>> page = client.list_instances(id_prefix="batch-", order="oldest", limit=2)
+            >>> [info.instance_id for info in page.items]
+            ['batch-0', 'batch-1']
+            >>> rest = client.list_instances(id_prefix="batch-", order="oldest", limit=2, cursor=page.next_cursor)
+            >>> [info.instance_id for info in rest.items], rest.next_cursor
+            (['batch-2'], None)
         """
         if status is not None and status not in ("Running", "Completed", "Failed"):
             raise InvalidArgument(f"Invalid input: status must be Running, Completed or Failed, got {status!r}")
@@ -99,16 +141,42 @@ class ReadingCalls(ClientCalls):
     def get_instance_info(self, instance_id: str) -> InstanceInfo:
         """An instance.
 
+        Args:
+            instance_id (str): of the instance.
+
         Raises:
             InstanceNotFound: ``get_instance_info: Instance {id} not found``.
+            InvalidArgument: an id that is empty, too long, contains NUL or is no str.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("order-17", order, 40)
+            >>> client.get_instance_info("order-17").orchestration_name
+            'order'
+            >>> client.get_instance_info("nobody")
+            Traceback (most recent call last):
+            duroxide.InstanceNotFound: get_instance_info: Instance nobody not found
         """
         return self._call(Op.INSTANCE, {"i": known_id(instance_id)}, b"", lambda a, _: self._info(a))
 
     def get_execution_info(self, instance_id: str, execution_id: int) -> ExecutionInfo:
-        """One execution of an instance.
+        """One execution of an instance: continue_as_new begins another one.
+
+        Args:
+            instance_id (str): of the instance.
+            execution_id (int): which, from 1.
 
         Raises:
             InstanceNotFound: ``get_execution_info: Execution {n} not found for instance {id}``.
+            InvalidArgument: an id that is none, or an execution that is no int from 0 on.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("countdown-1", countdown, 2)
+            >>> client.wait_for_orchestration("countdown-1").output
+            'liftoff'
+            >>> client.get_execution_info("countdown-1", 1).status
+            'ContinuedAsNew'
         """
         wanted = number(execution_id, "execution_id")
 
@@ -121,12 +189,47 @@ class ReadingCalls(ClientCalls):
         return self._call(Op.EXECUTIONS, {"i": known_id(instance_id)}, b"", find)
 
     def list_executions(self, instance_id: str) -> list[int]:
-        """The executions of an instance, ascending; none for an unknown id."""
+        """The numbers of the executions of an instance, ascending; none for an unknown id.
+
+        Args:
+            instance_id (str): of the instance.
+
+        Raises:
+            InvalidArgument: an id that is empty, too long, contains NUL or is no str.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("countdown-2", countdown, 2)
+            >>> client.wait_for_orchestration("countdown-2").output
+            'liftoff'
+            >>> client.list_executions("countdown-2")
+            [1, 2, 3]
+        """
         head = {"i": known_id(instance_id)}
         return self._call(Op.EXECUTIONS, head, b"", lambda a, b: [e["execution_id"] for e in a])
 
     def read_execution_history(self, instance_id: str, execution_id: int) -> list[Event]:
-        """The events of one execution; none for an unknown one."""
+        """The events of one execution; none for an unknown one.
+
+        Args:
+            instance_id (str): of the instance.
+            execution_id (int): which, from 1.
+
+        Raises:
+            InvalidArgument: an id that is none, or an execution that is no int from 0 on.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("order-18", order, 40)
+            >>> client.wait_for_orchestration("order-18").output
+            40
+            >>> for event in client.read_execution_history("order-18", 1):
+            ...     print(event.event_id, event.kind)
+            1 OrchestrationStarted
+            2 ActivityScheduled
+            3 ActivityCompleted
+            ...
+        """
         wanted = number(execution_id, "execution_id")
         head = {"i": known_id(instance_id), "e": wanted or -1}  # the engine takes 0 for the current one
         return self._call(Op.HISTORY, head, b"", self._events)
@@ -134,26 +237,91 @@ class ReadingCalls(ClientCalls):
     def get_waiting(self, instance_id: str) -> list[Waiting]:
         """What an instance waits for, from its history: no live worker is needed. Nothing for one that has ended.
 
+        Args:
+            instance_id (str): of the instance.
+
         Raises:
             InstanceNotFound: unknown id.
+            InvalidArgument: an id that is empty, too long, contains NUL or is no str.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("approval-7", approval)
+            >>> client.wait_for_status_change("approval-7").custom_status
+            'waiting for a decision'
+            >>> [(w.kind, w.name) for w in client.get_waiting("approval-7")]
+            [('event', 'decision')]
         """
         head = {"i": known_id(instance_id)}
         return self._call(Op.WAITING, head, b"", lambda a, _: [Waiting(**w) for w in a])
 
     def get_instance_tree(self, instance_id: str) -> InstanceTree:
-        """An instance with all its descendants; of an unknown id: that id alone."""
+        """An instance with all its descendants; of an unknown id: that id alone.
+
+        Args:
+            instance_id (str): of the instance.
+
+        Raises:
+            InvalidArgument: an id that is empty, too long, contains NUL or is no str.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> def parent(ctx, input):
+            ...     return (yield ctx.schedule_sub_orchestration_with_id(order, "order-19", 40))
+            >>> id = start(parent)
+            >>> client.wait_for_orchestration(id).output
+            40
+            >>> client.get_instance_tree(id).all_ids == [id, "order-19"]
+            True
+        """
         head = {"i": known_id(instance_id)}
         return self._call(Op.TREE, head, b"", lambda ids, _: InstanceTree(instance_id, list(ids), len(ids)))
 
     def get_orchestration_stats(self, instance_id: str) -> Optional[SystemStats]:
-        """Sizes of an instance; None for an unknown id."""
+        """Sizes of an instance; None for an unknown id.
+
+        Args:
+            instance_id (str): of the instance.
+
+        Raises:
+            InvalidArgument: an id that is empty, too long, contains NUL or is no str.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("order-20", order, 40)
+            >>> client.wait_for_orchestration("order-20").output
+            40
+            >>> client.get_orchestration_stats("order-20").kv_user_key_count
+            1
+        """
         head = {"i": known_id(instance_id)}
         return self._call(Op.INSTANCE_STATS, head, b"", lambda a, _: None if a is None else SystemStats(**a))
 
     def get_system_metrics(self) -> SystemMetrics:
-        """Counts over the whole store."""
+        """Counts over the whole store.
+
+        Raises:
+            ProviderError: the storage failed.
+
+        Example:
+            >>> empty = Client(SqliteProvider.in_memory())
+            >>> empty.start_orchestration("order-1", "order", 40)
+            >>> metrics = empty.get_system_metrics()
+            >>> metrics.total_instances, metrics.completed_instances
+            (1, 0)
+        """
         return self._call(Op.SYSTEM_METRICS, None, b"", lambda a, _: SystemMetrics(**a))
 
     def get_queue_depths(self) -> QueueDepths:
-        """What waits in the store."""
+        """What waits in the store.
+
+        Raises:
+            ProviderError: the storage failed.
+
+        Example:
+            >>> empty = Client(SqliteProvider.in_memory())
+            >>> empty.start_orchestration("order-1", "order", 40)
+            >>> empty.get_queue_depths()
+            QueueDepths(orchestrator_queue=1, worker_queue=0, timer_queue=0)
+        """
         return self._call(Op.QUEUE_DEPTHS, None, b"", lambda a, _: QueueDepths(**a))

@@ -29,16 +29,28 @@ class StartingCalls(ClientCalls):
         """Start an instance of the latest version. It is durable when this returns.
 
         Args:
-            instance_id: its id.
-            name: name of the orchestration, or the registered function. Not checked: another process may have it.
-            input: anything JSON takes.
-            if_exists: what to do when the id is in use, running or ended: ``"ignore"`` (nothing), ``"raise"``
-                (InstanceExists), ``"restart_if_ended"`` (an ended one is deleted and started afresh).
-            delay_ms: how long it waits before it begins.
+            instance_id (str): the id it gets.
+            name (str or function): name of the orchestration, or the registered function. Not checked: another process
+                may have it.
+            input (JSON value): what the orchestration gets; default None.
+            if_exists (str): what to do when the id is in use, running or ended: ``"ignore"`` (default; nothing),
+                ``"raise"`` (InstanceExists), ``"restart_if_ended"`` (an ended one is deleted and started afresh).
+            delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON. Nothing was stored.
+            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
+            InvalidArgument: an id or name that is none, or an unknown ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("order-7", "order", 40)
+            >>> client.start_orchestration("order-7", "order", 99)  # in use: nothing happens
+            >>> client.wait_for_orchestration("order-7").output
+            40
+            >>> client.start_orchestration("order-7", "order", 99, if_exists="raise")
+            Traceback (most recent call last):
+            duroxide.InstanceExists: ...
         """
         payload = self._payloads.encode(input, "input of start_orchestration", name)
         return self._start(instance_id, name, "", payload, if_exists, delay_ms)
@@ -53,10 +65,28 @@ class StartingCalls(ClientCalls):
         if_exists: str = "ignore",
         delay_ms: Milliseconds = 0,
     ) -> None:
-        """start_orchestration of one version, e.g. ``"1.0.1"``.
+        """Start an instance of one version.
+
+        Args:
+            instance_id (str): the id it gets.
+            name (str or function): name of the orchestration, or the registered function. Not checked: another process
+                may have it.
+            input (JSON value): what the orchestration gets.
+            version (str): a semantic version, e.g. ``"1.0.1"``. The instance waits for a runtime that has it.
+            if_exists (str): what to do when the id is in use, running or ended: ``"ignore"`` (default; nothing),
+                ``"raise"`` (InstanceExists), ``"restart_if_ended"`` (an ended one is deleted and started afresh).
+            delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            InvalidArgument: the version is not a semantic version.
+            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
+            InvalidArgument: an id or name that is none, a version that is not semantic, or an unknown ``if_exists``.
+            InstanceExists: the id is in use, with ``if_exists="raise"``.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration_versioned("hello-1", "hello", "Ada", "1.0.0")
+            >>> client.wait_for_orchestration("hello-1").output
+            'Hello, Ada!'
         """
         payload = self._payloads.encode(input, "input of start_orchestration_versioned", name)
         return self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
@@ -70,7 +100,28 @@ class StartingCalls(ClientCalls):
         if_exists: str = "ignore",
         delay_ms: Milliseconds = 0,
     ) -> None:
-        """The same as start_orchestration."""
+        """The same as start_orchestration.
+
+        Args:
+            instance_id (str): the id it gets.
+            name (str or function): name of the orchestration, or the registered function. Not checked: another process
+                may have it.
+            input (JSON value): what the orchestration gets; default None.
+            if_exists (str): what to do when the id is in use, running or ended: ``"ignore"`` (default; nothing),
+                ``"raise"`` (InstanceExists), ``"restart_if_ended"`` (an ended one is deleted and started afresh).
+            delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
+
+        Raises:
+            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
+            InvalidArgument: an id or name that is none, or an unknown ``if_exists``.
+            InstanceExists: the id is in use, with ``if_exists="raise"``.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration_typed("order-8", order, 12)
+            >>> client.wait_for_orchestration_typed("order-8")
+            12
+        """
         payload = self._payloads.encode(input, "input of start_orchestration_typed", name)
         return self._start(instance_id, name, "", payload, if_exists, delay_ms)
 
@@ -84,7 +135,29 @@ class StartingCalls(ClientCalls):
         if_exists: str = "ignore",
         delay_ms: Milliseconds = 0,
     ) -> None:
-        """The same as start_orchestration_versioned."""
+        """The same as start_orchestration_versioned.
+
+        Args:
+            instance_id (str): the id it gets.
+            name (str or function): name of the orchestration, or the registered function. Not checked: another process
+                may have it.
+            input (JSON value): what the orchestration gets.
+            version (str): a semantic version, e.g. ``"1.0.1"``.
+            if_exists (str): what to do when the id is in use, running or ended: ``"ignore"`` (default; nothing),
+                ``"raise"`` (InstanceExists), ``"restart_if_ended"`` (an ended one is deleted and started afresh).
+            delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
+
+        Raises:
+            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
+            InvalidArgument: an id or name that is none, a version that is not semantic, or an unknown ``if_exists``.
+            InstanceExists: the id is in use, with ``if_exists="raise"``.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration_versioned_typed("hello-2", "hello", "Ada", "2.0.0")
+            >>> client.wait_for_orchestration_typed("hello-2")
+            'Hello, Ada! Welcome back.'
+        """
         payload = self._payloads.encode(input, "input of start_orchestration_versioned_typed", name)
         return self._start(instance_id, name, semver(version), payload, if_exists, delay_ms)
 
@@ -111,30 +184,115 @@ class StartingCalls(ClientCalls):
     # Signals
 
     def raise_event(self, instance_id: str, event_name: str, data: Any = None) -> None:
-        """Raise an event. An instance that is unknown or has ended drops it."""
+        """Raise an event. An instance that is unknown, has ended, or does not wait for it drops it.
+
+        Args:
+            instance_id (str): of the instance.
+            event_name (str): what ``ctx.wait_for_event`` named.
+            data (JSON value): what the wait yields back; default None.
+
+        Raises:
+            TypeError, ValueError: the data is not JSON. Nothing was stored.
+            InvalidArgument: an id or name that is none.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("approval-1", approval)
+            >>> client.wait_for_status_change("approval-1").custom_status
+            'waiting for a decision'
+            >>> client.raise_event("approval-1", "decision", {"approved": True})
+            >>> client.wait_for_orchestration("approval-1").output
+            {'approved': True}
+        """
         payload = self._payloads.encode(data, "data of raise_event", event_name)
         return self._call(Op.RAISE_EVENT, named(instance_id, event_name, "event_name"), payload, nothing)
 
     def enqueue_event(self, instance_id: str, queue_name: str, data: Any = None) -> None:
         """Put a message into a queue of an instance, which may start later.
 
-        ``data`` is encoded as JSON: what was text before (``json.dumps(x)``) arrives as text.
+        Args:
+            instance_id (str): of the instance.
+            queue_name (str): what ``ctx.dequeue_event`` names.
+            data (JSON value): what the taker gets; default None. Text that is JSON already (``json.dumps(x)``) arrives
+                as text.
+
+        Raises:
+            TypeError, ValueError: the data is not JSON. Nothing was stored.
+            InvalidArgument: an id or name that is none.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.enqueue_event("inbox-1", "mail", {"from": "Ada"})
+            >>> client.start_orchestration("inbox-1", inbox)
+            >>> client.wait_for_orchestration("inbox-1").output
+            {'from': 'Ada'}
         """
         payload = self._payloads.encode(data, "data of enqueue_event", queue_name)
         return self._call(Op.ENQUEUE_EVENT, named(instance_id, queue_name, "queue_name"), payload, nothing)
 
     def raise_event_typed(self, instance_id: str, event_name: str, data: Any = None) -> None:
-        """raise_event; a str is taken for JSON already."""
+        """raise_event; a str is taken for JSON already.
+
+        Args:
+            instance_id (str): of the instance.
+            event_name (str): what ``ctx.wait_for_event`` named.
+            data (JSON value): what the wait yields back, or the JSON text of it; default None.
+
+        Raises:
+            TypeError, ValueError: the data is not JSON. Nothing was stored.
+            InvalidArgument: an id or name that is none.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("approval-2", approval)
+            >>> client.wait_for_status_change("approval-2").custom_status
+            'waiting for a decision'
+            >>> client.raise_event_typed("approval-2", "decision", '{"approved": true}')
+            >>> client.wait_for_orchestration("approval-2").output
+            {'approved': True}
+        """
         payload = self._payloads.encode_typed(data, "data of raise_event_typed", event_name)
         return self._call(Op.RAISE_EVENT, named(instance_id, event_name, "event_name"), payload, nothing)
 
     def enqueue_event_typed(self, instance_id: str, queue_name: str, data: Any = None) -> None:
-        """enqueue_event; a str is taken for JSON already."""
+        """enqueue_event; a str is taken for JSON already.
+
+        Args:
+            instance_id (str): of the instance.
+            queue_name (str): what ``ctx.dequeue_event`` names.
+            data (JSON value): what the taker gets, or the JSON text of it; default None.
+
+        Raises:
+            TypeError, ValueError: the data is not JSON. Nothing was stored.
+            InvalidArgument: an id or name that is none.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.enqueue_event_typed("inbox-2", "mail", '{"from": "Ada"}')
+            >>> client.start_orchestration("inbox-2", inbox)
+            >>> client.wait_for_orchestration("inbox-2").output
+            {'from': 'Ada'}
+        """
         payload = self._payloads.encode_typed(data, "data of enqueue_event_typed", queue_name)
         return self._call(Op.ENQUEUE_EVENT, named(instance_id, queue_name, "queue_name"), payload, nothing)
 
     def cancel_instance(self, instance_id: str, reason: Optional[str] = None) -> None:
-        """Ask an instance to end: it fails with ``canceled: {reason}``. Unknown or ended: nothing happens."""
+        """Ask an instance to end: it fails with ``canceled: {reason}``. Unknown or ended: nothing happens.
+
+        Args:
+            instance_id (str): of the instance.
+            reason (str or None): text for the error, without NUL; default None: ``canceled: ``.
+
+        Raises:
+            InvalidArgument: an id that is none, or a reason that is no str or contains NUL.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client.start_orchestration("approval-3", approval)
+            >>> client.cancel_instance("approval-3", "the customer left")
+            >>> client.wait_for_orchestration("approval-3").error
+            'canceled: the customer left'
+        """
         if reason is None:
             reason = ""
         elif not isinstance(reason, str):

@@ -75,15 +75,27 @@ class ActivityCalls(Scheduling):
         """Run an activity. Yields back its result.
 
         Args:
-            name: name it is registered under, or the registered function itself: then a type checker knows the type of
-                ``x = yield from ctx.schedule_activity(fn, input)``.
-            input: anything JSON takes.
-            session_id: run it where the other activities of this session run.
-            timeout_ms: fail with ActivityTimeout when one run takes longer; default: that of the runtime.
+            name (str or function): name it is registered under, or the registered function itself: then a type checker
+                knows the type of ``x = yield from ctx.schedule_activity(fn, input)``.
+            input (JSON value): what the activity gets; default None.
+            session_id (str or None): run it where the other activities of this session run; default None: anywhere.
+            timeout_ms (int or timedelta or None): fail with ActivityTimeout when one run takes longer, in ms or as a
+                timedelta; default None: the ``activity_timeout_ms`` of the runtime.
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            ActivityError: the activity failed (at the yield).
+            InvalidArgument: a name or session id that is none, or a function that is not registered (at the call).
+            ActivityError, ActivityTimeout: the activity failed, or took too long (at the yield).
+
+        Example:
+            >>> def flow(ctx, name):
+            ...     greeting = yield ctx.schedule_activity(greet, name, timeout_ms=5000)
+            ...     try:
+            ...         yield ctx.schedule_activity("charge", 4000)
+            ...     except ActivityError as error:
+            ...         return f"{greeting} {error.original_type}"
+            >>> run(flow, "Ada")
+            'Hello, Ada! ValueError'
         """
         extras = None
         if session_id is not None or timeout_ms is not None:
@@ -103,7 +115,22 @@ class ActivityCalls(Scheduling):
     def schedule_activity_on_session(self, name: Name, input: Any, session_id: str) -> ScheduledTask[Any]:
         """Run an activity in a session: where all activities of the session run, one after another.
 
-        Args, results and errors are those of schedule_activity.
+        Args:
+            name (str or function): name it is registered under, or the registered function itself.
+            input (JSON value): what the activity gets.
+            session_id (str): of the session, at most 1,024 bytes in UTF-8.
+
+        Raises:
+            TypeError, ValueError: the input is not JSON (at the call).
+            InvalidArgument: a name or session id that is none, or a function that is not registered (at the call).
+            ActivityError: the activity failed (at the yield).
+
+        Example:
+            >>> def flow(ctx, names):
+            ...     greetings = [ctx.schedule_activity_on_session(greet, name, "session-1") for name in names]
+            ...     return (yield ctx.all_typed(greetings))
+            >>> run(flow, ["Ada", "Grace"])
+            ['Hello, Ada!', 'Hello, Grace!']
         """
         return self._call(_frames.T_ACTIVITY, name, input, "schedule_activity_on_session", on_session(session_id))
 
@@ -121,17 +148,28 @@ class ActivityCalls(Scheduling):
         """Run an activity again when it fails. Yields back the first result.
 
         Args:
-            name: name of the activity, or the registered function.
-            input: anything JSON takes.
-            retry: a dictionary, see RetryPolicy: ``max_attempts`` (default 3), ``backoff`` or ``backoff_strategy``
-                (``"exponential"``, the default: 100 ms, doubled up to 30 s; ``"fixed"``: 1 s; ``"linear"``: 100 ms per
-                attempt up to 30 s; ``"none"``), ``timeout_ms`` of each attempt, ``total_timeout_ms`` of all,
-                ``initial_ms``, ``max_ms``, ``multiplier``, ``jitter`` (share of a pause that is drawn, 0 to 1).
-                camelCase spellings are taken too.
+            name (str or function): name it is registered under, or the registered function itself.
+            input (JSON value): what the activity gets.
+            retry (RetryPolicy): a dictionary, see RetryPolicy: ``max_attempts`` (default 3), ``backoff`` or
+                ``backoff_strategy`` (``"exponential"``, the default: 100 ms, doubled up to 30 s; ``"fixed"``: 1 s;
+                ``"linear"``: 100 ms per attempt up to 30 s; ``"none"``), ``timeout_ms`` of each attempt,
+                ``total_timeout_ms`` of all, ``initial_ms``, ``max_ms``, ``multiplier``, ``jitter`` (share of a pause
+                that is drawn, 0 to 1). camelCase spellings are taken too.
 
         Raises:
-            ValueError: an unknown key or value, or ``max_attempts`` below 1 (at the call).
+            TypeError, ValueError: the input is not JSON; ``retry`` is no dictionary, has an unknown key or value, or
+                ``max_attempts`` below 1 (at the call).
+            InvalidArgument: a name that is none, or a function that is not registered (at the call).
             ActivityError, ActivityTimeout: the last attempt's failure, or time ran out (at the yield).
+
+        Example:
+            >>> def flow(ctx, amount):
+            ...     try:
+            ...         yield ctx.schedule_activity_with_retry(charge, amount, {"max_attempts": 3, "backoff": "none"})
+            ...     except ActivityError as error:
+            ...         return error.attempt
+            >>> run(flow, 4000)
+            3
         """
         extras = Extras(retry=retry_policy(retry))
         return self._call(_frames.T_ACTIVITY, name, input, "schedule_activity_with_retry", extras)
@@ -151,7 +189,26 @@ class ActivityCalls(Scheduling):
     def schedule_activity_with_retry_on_session(
         self, name: Name, input: Any, retry: RetryPolicy, session_id: str
     ) -> ScheduledTask[Any]:
-        """schedule_activity_with_retry with all attempts in one session."""
+        """schedule_activity_with_retry with all attempts in one session.
+
+        Args:
+            name (str or function): name it is registered under, or the registered function itself.
+            input (JSON value): what the activity gets.
+            retry (RetryPolicy): a dictionary, see RetryPolicy.
+            session_id (str): of the session, at most 1,024 bytes in UTF-8.
+
+        Raises:
+            TypeError, ValueError: the input is not JSON, or ``retry`` is refused, see RetryPolicy (at the call).
+            InvalidArgument: a name or session id that is none, or a function that is not registered (at the call).
+            ActivityError, ActivityTimeout: the last attempt's failure, or time ran out (at the yield).
+
+        Example:
+            >>> def flow(ctx, name):
+            ...     policy = {"max_attempts": 5, "backoff": "fixed", "initial_ms": 10}
+            ...     return (yield ctx.schedule_activity_with_retry_on_session(greet, name, policy, "session-2"))
+            >>> run(flow, "Ada")
+            'Hello, Ada!'
+        """
         extras = on_session(session_id)
         extras.retry = retry_policy(retry)
         return self._call(_frames.T_ACTIVITY, name, input, "schedule_activity_with_retry_on_session", extras)

@@ -53,8 +53,19 @@ class ImmediateCalls:
     def set_custom_status(self, status: Any) -> None:
         """Set the status that clients see: ``str(status)``, at most 262,144 bytes in UTF-8.
 
+        Args:
+            status (str or other): what is shown; other values by their ``str()``.
+
         Raises:
             InvalidArgument: it is longer, or contains NUL.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_custom_status("2 of 5 pages")
+            ...     yield ctx.schedule_timer(1)
+            >>> id = start(flow)
+            >>> client.wait_for_orchestration(id).custom_status
+            '2 of 5 pages'
         """
         text = text_of(status, "custom status")
         data = self._payloads.encode_text(text)
@@ -64,12 +75,30 @@ class ImmediateCalls:
             self._status = data.decode() if self._payloads is PLAIN else text
 
     def reset_custom_status(self) -> None:
-        """Remove the custom status."""
+        """Remove the custom status.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_custom_status("working")
+            ...     ctx.reset_custom_status()
+            ...     yield ctx.schedule_timer(1)
+            >>> client.wait_for_orchestration(start(flow)).custom_status is None
+            True
+        """
         if self._record(_frames.C_RESET_STATUS):
             self._status = None
 
     def get_custom_status(self) -> Optional[str]:
-        """The custom status, or None when none is set."""
+        """The custom status (str), or None when none is set.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_custom_status("working")
+            ...     yield ctx.schedule_timer(1)
+            ...     return ctx.get_custom_status()
+            >>> run(flow)
+            'working'
+        """
         self._check_thread()
         return self._status
 
@@ -78,8 +107,20 @@ class ImmediateCalls:
     def set_kv_value(self, key: str, value: Any) -> None:
         """Set a value that clients and later executions can read: ``str(value)``, at most 65,536 bytes in UTF-8.
 
+        Args:
+            key (str): at most 2,048 bytes in UTF-8; at most 150 of them.
+            value (str or other): what is stored; other values by their ``str()``.
+
         Raises:
             InvalidArgument: the value is longer, there would be more than 150 keys, or one of them contains NUL.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_kv_value("pages", 12)
+            ...     yield ctx.schedule_timer(1)
+            ...     return ctx.get_kv_value("pages")
+            >>> run(flow)
+            '12'
         """
         name = self._kv_key(key)
         text = text_of(value, "KV value")
@@ -94,42 +135,126 @@ class ImmediateCalls:
             self._kv[key] = (data.decode() if self._payloads is PLAIN else text, self._now_ms)
 
     def get_kv_value(self, key: str) -> Optional[str]:
-        """The value of a key, or None."""
+        """The value of a key (str), or None.
+
+        Args:
+            key (str): at most 2,048 bytes in UTF-8.
+
+        Raises:
+            InvalidArgument: a key that is none.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_kv_value("pages", 12)
+            ...     yield ctx.schedule_timer(1)
+            ...     return [ctx.get_kv_value("pages"), ctx.get_kv_value("lines")]
+            >>> run(flow)
+            ['12', None]
+        """
         self._kv_key(key)
         self._check_thread()
         entry = self._kv.get(key)
         return None if entry is None else entry[0]
 
     def get_kv_all_values(self) -> dict[str, str]:
-        """All keys with their values, as a new dictionary."""
+        """All keys with their values, as a new dictionary.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_kv_value("pages", 12)
+            ...     ctx.set_kv_value("lines", 480)
+            ...     yield ctx.schedule_timer(1)
+            ...     return ctx.get_kv_all_values()
+            >>> run(flow)
+            {'pages': '12', 'lines': '480'}
+        """
         self._check_thread()
         return {key: entry[0] for key, entry in self._kv.items()}
 
     def get_kv_all_keys(self) -> list[str]:
-        """All keys."""
+        """All keys, as a new list.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_kv_value("pages", 12)
+            ...     yield ctx.schedule_timer(1)
+            ...     return ctx.get_kv_all_keys()
+            >>> run(flow)
+            ['pages']
+        """
         self._check_thread()
         return list(self._kv)
 
     def get_kv_length(self) -> int:
-        """The number of keys."""
+        """The number of keys (int).
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_kv_value("pages", 12)
+            ...     yield ctx.schedule_timer(1)
+            ...     return ctx.get_kv_length()
+            >>> run(flow)
+            1
+        """
         self._check_thread()
         return len(self._kv)
 
     def clear_kv_value(self, key: str) -> None:
-        """Remove a key. One that does not exist is no error."""
+        """Remove a key. One that does not exist is no error.
+
+        Args:
+            key (str): at most 2,048 bytes in UTF-8.
+
+        Raises:
+            InvalidArgument: a key that is none.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_kv_value("pages", 12)
+            ...     yield ctx.schedule_timer(1)
+            ...     ctx.clear_kv_value("pages")
+            ...     return ctx.get_kv_value("pages")
+            >>> run(flow) is None
+            True
+        """
         if self._record(_frames.C_CLEAR_KV, self._kv_key(key)):
             self._kv.pop(key, None)
 
     def clear_all_kv_values(self) -> None:
-        """Remove all keys."""
+        """Remove all keys.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_kv_value("pages", 12)
+            ...     yield ctx.schedule_timer(1)
+            ...     ctx.clear_all_kv_values()
+            ...     return ctx.get_kv_length()
+            >>> run(flow)
+            0
+        """
         if self._record(_frames.C_CLEAR_ALL_KV):
             self._kv.clear()
 
     def prune_kv_values_updated_before(self, cutoff_ms: int) -> int:
-        """Remove the keys that were last written before ``cutoff_ms`` (ms since the epoch).
+        """Remove the keys that were last written before a time.
+
+        Args:
+            cutoff_ms (int): ms since the epoch.
 
         Returns:
             how many were removed.
+
+        Raises:
+            TypeError, ValueError: no int >= 0.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.set_kv_value("old", 1)
+            ...     yield ctx.schedule_timer(20)
+            ...     removed = ctx.prune_kv_values_updated_before((yield ctx.utc_now()) - 10)
+            ...     return [removed, ctx.get_kv_all_keys()]
+            >>> run(flow)
+            [1, []]
         """
         cutoff = milliseconds(cutoff_ms, "cutoff_ms")
         old = [key for key, (_, updated) in self._kv.items() if updated < cutoff]
@@ -143,19 +268,71 @@ class ImmediateCalls:
     # Logs
 
     def trace_info(self, message: Any) -> None:
-        """Log a line for people. Nothing is logged again when the code is replayed."""
+        """Log a line for people. Nothing is logged again when the code is replayed.
+
+        Args:
+            message (str or other): the text; other values by their ``str()``.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.trace_info("12 pages to go")
+            ...     yield ctx.schedule_timer(1)
+            >>> run(flow)
+            >>> record = logs.get(timeout=10)
+            >>> record.levelname, record.getMessage()
+            ('INFO', '12 pages to go')
+        """
         self._trace("info", message)
 
     def trace_warn(self, message: Any) -> None:
-        """Log a warning. Nothing is logged again when the code is replayed."""
+        """Log a warning. Nothing is logged again when the code is replayed.
+
+        Args:
+            message (str or other): the text; other values by their ``str()``.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.trace_warn("a page is empty")
+            ...     yield ctx.schedule_timer(1)
+            >>> run(flow)
+            >>> record = logs.get(timeout=10)
+            >>> record.levelname, record.getMessage()
+            ('WARNING', 'a page is empty')
+        """
         self._trace("warn", message)
 
     def trace_error(self, message: Any) -> None:
-        """Log an error. Nothing is logged again when the code is replayed."""
+        """Log an error. Nothing is logged again when the code is replayed.
+
+        Args:
+            message (str or other): the text; other values by their ``str()``.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.trace_error("a page is missing")
+            ...     yield ctx.schedule_timer(1)
+            >>> run(flow)
+            >>> record = logs.get(timeout=10)
+            >>> record.levelname, record.getMessage()
+            ('ERROR', 'a page is missing')
+        """
         self._trace("error", message)
 
     def trace_debug(self, message: Any) -> None:
-        """Log a detail. Nothing is logged again when the code is replayed."""
+        """Log a detail. Nothing is logged again when the code is replayed.
+
+        Args:
+            message (str or other): the text; other values by their ``str()``.
+
+        Example:
+            >>> def flow(ctx, input):
+            ...     ctx.trace_debug("page 7")
+            ...     yield ctx.schedule_timer(1)
+            >>> run(flow)
+            >>> record = logs.get(timeout=10)
+            >>> record.levelname, record.getMessage()
+            ('DEBUG', 'page 7')
+        """
         self._trace("debug", message)
 
     # Below: how immediate calls reach the engine, with the next yield

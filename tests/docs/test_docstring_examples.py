@@ -1,0 +1,96 @@
+"""The examples in docstrings run and give what they say, with live executions and without."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import time
+import types
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from docstring_examples import Example, program, sections
+from duroxide import PostgresProvider, SqliteProvider, _runtime
+from harness import MODES
+from public_docs import public
+from stores import new_schema
+
+LOGGERS = ("duroxide.orchestration", "duroxide.activity")  # of which the program takes the records
+
+
+def examples() -> list[Any]:
+    found: dict[int, Any] = {}
+    for name in public():
+        if name.kind in ("class", "callable", "field") and name.thing is not None:
+            text = sections(name.thing).get("Example")
+            if text:
+                found.setdefault(id(name.thing), pytest.param(Example(name.path, text), id=name.path))
+    return list(found.values())
+
+
+@pytest.fixture(scope="module", params=sorted(MODES))
+def programs(request: pytest.FixtureRequest) -> Iterator[dict[bool, dict[str, Any]]]:
+    """The program for all examples; another one for those of coroutines, which start instances of the same ids."""
+    made = {is_async: program(MODES[request.param]) for is_async in (False, True)}
+    yield made
+    for names in made.values():
+        names["runtime"].shutdown()
+        names["provider"].close()
+    for logger in map(logging.getLogger, LOGGERS):
+        logger.setLevel(logging.NOTSET)
+        logger.handlers.clear()
+
+
+class _Credential:
+    """Gives tokens as azure.identity.DefaultAzureCredential() does, for a server that takes any."""
+
+    def get_token(self, scope: str) -> Any:
+        return types.SimpleNamespace(token="a token", expires_on=time.time() + 3600)
+
+
+@pytest.fixture
+def server(
+    database_url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Any]]:
+    """What the examples of PostgreSQL take from their server. Their schemas are dropped afterwards."""
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    schema = new_schema(database_url).name
+    parts = urllib.parse.urlsplit(database_url)
+    yield {
+        "url": database_url,
+        "schema": schema,
+        "host": parts.hostname,
+        "port": parts.port,
+        "database": parts.path[1:],
+        "user": parts.username,
+        "credential": _Credential(),
+    }
+    request.getfixturevalue("_dropper").drop(schema)
+
+
+@pytest.mark.parametrize("example", examples())
+def test_example_gives_what_it_says(
+    example: Example,
+    programs: dict[bool, dict[str, Any]],
+    request: pytest.FixtureRequest,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    running = set(_runtime._running)
+    names = programs[example.name.startswith("duroxide.aio.")]
+    own = dict(names)
+    if "PostgresProvider" in example.name:
+        own.update(request.getfixturevalue("server"))
+    try:
+        example.run(own)
+        assert set(_runtime._running) == running, "a runtime is left running"
+    finally:
+        for left in set(_runtime._running) - running:
+            left.shutdown()
+        for name, value in own.items():
+            if isinstance(value, (SqliteProvider, PostgresProvider)) and value is not names.get(name):
+                value.close()
