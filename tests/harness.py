@@ -21,6 +21,9 @@ from stores import Provider, Schema, open_store
 #: How long a test waits for something that must happen, in ms. It only bounds a failure.
 WAIT_MS = 20_000
 
+#: A lease that no test outlives: what goes on all the same was not waiting for one.
+LONG_LEASE: dict[str, Any] = {"worker_lock_timeout_ms": 600_000, "orchestrator_lock_timeout_ms": 600_000}
+
 #: How an execution is carried on: by the generator in memory, or replayed at every turn.
 MODES: dict[str, dict[str, Any]] = {"live": {}, "replayed": {"live_executions": 0}}
 
@@ -214,7 +217,7 @@ def threads() -> set[threading.Thread]:
     return set(threading.enumerate())
 
 
-def no_new_threads(before: Iterable[threading.Thread], seconds: float = 5.0) -> None:
+def no_new_threads(before: Iterable[threading.Thread]) -> None:
     """Every thread made since `before` has ended; none was made by anybody but Python."""
     known = set(before)
 
@@ -222,7 +225,7 @@ def no_new_threads(before: Iterable[threading.Thread], seconds: float = 5.0) -> 
         return not (threads() - known)
 
     try:
-        eventually(gone, "all threads of the engine end", seconds)
+        eventually(gone, "all threads of the engine end")
     except AssertionError:
         faulthandler.dump_traceback(all_threads=True)
         raise AssertionError(f"threads left: {sorted(t.name for t in threads() - known)}") from None

@@ -353,15 +353,21 @@ func TestDeletedInstanceLeavesItsIdToAnother(t *testing.T) {
 func TestShutdownWhenIdleIsQuick(t *testing.T) {
 	p := standard()
 	w := newWorld(t, openMemory(t), p)
-	n := simtest.Start(t, w.store, p)
-	w.start("h", "hello", "x")
-	w.completes("h", "hello x")
-	begun := time.Now()
-	if !n.Stop() {
-		t.Error("not drained")
+	var n *simtest.Node
+	best := time.Hour // what takes longer is a busy machine
+	for i := range 5 {
+		n = simtest.Start(t, w.store, p)
+		id := "h" + strconv.Itoa(i)
+		w.start(id, "hello", "x")
+		w.completes(id, "hello x")
+		begun := time.Now()
+		if !n.Stop() {
+			t.Error("not drained")
+		}
+		best = min(best, time.Since(begun))
 	}
-	if took := time.Since(begun); took > 500*time.Millisecond {
-		t.Errorf("took %s", took)
+	if best > 100*time.Millisecond {
+		t.Errorf("took %s", best)
 	}
 	if c := n.Counters(); c.Lanes != 0 || c.Goroutines != 0 || c.Live != 0 {
 		t.Errorf("left behind: %d lanes, %d goroutines, %d executions", c.Lanes, c.Goroutines, c.Live)

@@ -125,7 +125,7 @@ def test_oldest_waiting_job_is_named(memory: Engine) -> None:
     instance = memory.start("W")
     try:
         must(begun)
-        waiting = eventually(lambda: runtime.health()["waiting"], seconds=3)
+        waiting = eventually(lambda: runtime.health()["waiting"])
         assert [(w["activity"], w["tag"]) for w in waiting] == [("Hold", "")]
     finally:
         release.set()
@@ -142,5 +142,5 @@ def test_job_with_a_tag_that_nobody_serves_is_named(memory: Engine) -> None:
 
     runtime.start()
     memory.start("W")
-    waiting = eventually(lambda: runtime.health()["waiting"], seconds=3)
+    waiting = eventually(lambda: runtime.health()["waiting"])
     assert [(w["activity"], w["tag"]) for w in waiting] == [("Train", "gpu")]

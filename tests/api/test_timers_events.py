@@ -45,14 +45,14 @@ def test_event_that_came_before_a_due_timer_wins_after_a_stall(file_engine: Engi
     def register(runtime: duroxide.Runtime) -> None:
         @runtime.register_orchestration("W")
         def workflow(ctx: Any, input: Any) -> Any:
-            return (yield ctx.race(ctx.schedule_timer(500), ctx.wait_for_event("e")))
+            return (yield ctx.race(ctx.schedule_timer(2_000), ctx.wait_for_event("e")))
 
     runtime = engine.runtime()
     register(runtime)
     runtime.start()
     instance = engine.start("W")
     engine.recorded(instance, "ExternalSubscribed")
-    due = next(e for e in engine.events(instance) if e.kind == "TimerCreated").timestamp_ms + 500
+    due = next(e for e in engine.events(instance) if e.kind == "TimerCreated").timestamp_ms + 2_000
     runtime.shutdown()
     engine.client.raise_event(instance, "e", "first")
     assert time.time() * 1000 < due, "the machine is too slow for this test"

@@ -43,7 +43,7 @@ def test_generator_that_never_yields_is_named_and_the_rest_goes_on(memory: Engin
         before = time.monotonic()
         for n in range(20):
             assert memory.run("Fine", n) == n
-        assert time.monotonic() - before < 8, "others are not held up for long"
+        assert time.monotonic() - before < 15, "others are not held up for long"
         memory.logs.wait_for("the stuck one", "duroxide.engine")
         (lane,) = eventually(lambda: runtime.health()["stuck"])
         assert (lane["instance"], lane["name"]) == ("the stuck one", "Stuck")
@@ -119,7 +119,7 @@ def test_shutdown_gives_unfinished_work_back_uncounted(engine: Engine) -> None:
             must(begun)
             before = time.monotonic()
             assert runtime.shutdown(50) is False
-            assert time.monotonic() - before < 5
+            assert time.monotonic() - before < 10
             engine.runtimes.remove(runtime)
             old = release
             runtime = engine.runtime(max_attempts=2)
@@ -135,14 +135,17 @@ def test_shutdown_gives_unfinished_work_back_uncounted(engine: Engine) -> None:
 
 
 def test_shutdown_is_quick_when_idle_and_idempotent(engine: Engine) -> None:
-    runtime = engine.runtime()
-    runtime.register_orchestration("Now", lambda ctx, input: input)
-    assert runtime.start() is runtime
-    engine.run("Now")
-    before = time.monotonic()
-    assert runtime.shutdown() is True
-    assert runtime.shutdown(0) is True
-    assert time.monotonic() - before < 2
+    took = []
+    for _ in range(5):
+        runtime = engine.runtime()
+        runtime.register_orchestration("Now", lambda ctx, input: input)
+        assert runtime.start() is runtime
+        engine.run("Now")
+        before = time.monotonic()
+        assert runtime.shutdown() is True
+        took.append(time.monotonic() - before)
+        assert runtime.shutdown(0) is True
+    assert min(took) < 0.1, "what takes longer is a slow machine"
 
 
 def test_runtime_as_a_context_manager(engine: Engine) -> None:

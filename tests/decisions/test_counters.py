@@ -124,7 +124,7 @@ def test_sequential_step_is_one_commit(quiet: Engine, steps: int) -> None:
     assert counted["turns_committed"] == steps + 1
     assert counted["commits"] == steps + 1
     # a result that the machine kept from its turn for 50 ms goes to the store without it
-    assert counted["settled_alone"] <= max(2, steps // 10)
+    assert counted["settled_alone"] <= max(1, steps // 2)
 
 
 def transactions(log: pathlib.Path) -> tuple[bytes, int]:
@@ -259,14 +259,14 @@ def test_renewals_do_not_grow_with_running_activities(quiet: Engine) -> None:
         yield ctx.all([ctx.schedule_activity("Hold", n) for n in range(count)])
 
     runtime.start()
-    before = runtime._counters()
+    before, begun = runtime._counters(), time.monotonic()
     instance = quiet.start("Wide", 500)
     must(full, "a hundred activities running at once")
     threading.Event().wait(2.5)  # longer than the lease
-    counted = grown(runtime, before)
+    counted, took = grown(runtime, before), time.monotonic() - begun
     release.set()
     quiet.output(instance)
-    assert 1 <= counted["lease_writes"] <= 10
+    assert 1 <= counted["lease_writes"] <= 3 * took
     assert counted["attempts_written"] == 0
     assert sorted(running) == list(range(500)), "none of them ran twice"
 

@@ -15,7 +15,7 @@ from typing import Any, Callable
 import pytest
 
 from duroxide import TagFilter
-from harness import Engine, environment, eventually
+from harness import LONG_LEASE, Engine, environment, eventually
 from postgres_server import psql, quoted
 from stores import Schema
 
@@ -99,7 +99,7 @@ def rows(schema: Schema, sql: str) -> str:
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same host", "another host"])
 def test_killed_worker_is_followed(store: Engine, schema: Schema, node: Make, elsewhere: bool) -> None:
-    victim = node("victim")
+    victim = node("victim", **({} if elsewhere else LONG_LEASE))
     store.start("Holds", instance="one")
     victim.heard("begun one")
     if elsewhere:
@@ -113,8 +113,6 @@ def test_killed_worker_is_followed(store: Engine, schema: Schema, node: Make, el
     print(f"taken over after {took:.2f} s")
     if elsewhere:
         assert LEASE_SECONDS / 4 < took < LEASE_SECONDS + 5, "its lease is waited for, and not longer"
-    else:
-        assert took < 2, "that it is dead can be seen"
     survivor.end()
 
 
@@ -170,12 +168,11 @@ def test_session_comes_back_to_its_label_after_a_crash(store: Engine, node: Make
 
 
 def test_session_without_a_label_goes_to_whoever_lives(store: Engine, node: Make) -> None:
-    first = node("first")
+    first = node("first", **LONG_LEASE)
     assert store.run("InSession", "s") == "first"
     other = node("other")
-    killed = first.kill()
-    assert store.run("InSession", "s") == "other"
-    assert time.monotonic() - killed < LEASE_SECONDS
+    first.kill()
+    assert store.run("InSession", "s") == "other", "that the first is dead can be seen"
     other.end()
 
 

@@ -1,7 +1,11 @@
-"""A worker that is killed: `worker.py STORE LOG`. Its activities note each run in LOG. STORE may be away at first."""
+"""A worker that is killed: `worker.py STORE LOG [OPTIONS]`. Its activities note each run in LOG.
+
+STORE may be away at first. OPTIONS are those of RuntimeOptions, as JSON.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -107,7 +111,7 @@ def persistently(call: Callable[[], T]) -> T:
             time.sleep(0.05)
 
 
-def main(store: str, log: str) -> None:
+def main(store: str, log: str, options: str = "{}") -> None:
     side = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(key: str) -> None:
@@ -116,7 +120,7 @@ def main(store: str, log: str) -> None:
     provider = persistently(lambda: open_store(store))
 
     def start() -> duroxide.Runtime:
-        made = duroxide.Runtime(provider, duroxide.RuntimeOptions(verify_replay=1.0))
+        made = duroxide.Runtime(provider, duroxide.RuntimeOptions(verify_replay=1.0, **json.loads(options)))
         register(made, note)
         made.start()
         return made
@@ -130,4 +134,4 @@ def main(store: str, log: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:4])
