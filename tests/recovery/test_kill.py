@@ -193,20 +193,25 @@ def test_kills_at_random_moments_lose_and_repeat_nothing(harness: Harness) -> No
 
 def test_kill_while_two_workers_share_the_store(harness: Harness) -> None:
     """The survivor takes the dead one's work over at once: it does not wait for the lease."""
-    harness.top_up()
-    survivor, victim = harness.worker(**LONG_LEASE), harness.worker(**LONG_LEASE)
+    workers = [harness.worker(hold=True, **LONG_LEASE)]
     try:
+        harness.ready(workers[0])
+        harness.client.start_orchestration("held", "Holds", 1)
+        eventually(lambda: harness.log.exists() and harness.log.read_text(), "the victim holds work")
+        harness.top_up()
+        workers.append(harness.worker(**LONG_LEASE))
+        victim, survivor = workers
         harness.ready(survivor)
-        harness.ready(victim)
         eventually(lambda: len(harness.client.list_instances_by_status("Completed")) > 3)
         victim.send_signal(signal.SIGKILL)
         victim.communicate()
+        assert harness.client.wait_for_orchestration("held", 30_000).output == 1
         for instance, name in harness.started.items():
             result = harness.client.wait_for_orchestration(instance, 30_000)
             assert result.output == EXPECTED[name][1], (instance, result)
         survivor.communicate("\n", timeout=30)
     finally:
-        for worker in (survivor, victim):
+        for worker in workers:
             worker.kill()
             worker.communicate()
     harness.check_histories()

@@ -1,6 +1,6 @@
 """A worker that is killed: `worker.py STORE LOG [OPTIONS]`. Its activities note each run in LOG.
 
-STORE may be away at first. OPTIONS are those of RuntimeOptions, as JSON.
+STORE may be away at first. OPTIONS are those of RuntimeOptions, as JSON; with "hold" its activity Hold never ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ from stores import open_store
 T = TypeVar("T")
 
 
-def register(runtime: duroxide.Runtime, note: Any) -> None:
+def register(runtime: duroxide.Runtime, note: Any, hold: bool = False) -> None:
+    @runtime.register_activity("Hold")
+    def held(ctx: Any, n: int) -> int:
+        note(ctx.idempotency_key)
+        if hold:
+            threading.Event().wait()
+        return n
+
+    @runtime.register_orchestration("Holds")
+    def holds(ctx: Any, n: int) -> Any:
+        return (yield ctx.schedule_activity("Hold", n))
+
     @runtime.register_activity("Step")
     def step(ctx: Any, n: int) -> int:
         note(ctx.idempotency_key)
@@ -119,9 +130,12 @@ def main(store: str, log: str, options: str = "{}") -> None:
 
     provider = persistently(lambda: open_store(store))
 
+    given = json.loads(options)
+    hold = given.pop("hold", False)
+
     def start() -> duroxide.Runtime:
-        made = duroxide.Runtime(provider, duroxide.RuntimeOptions(verify_replay=1.0, **json.loads(options)))
-        register(made, note)
+        made = duroxide.Runtime(provider, duroxide.RuntimeOptions(verify_replay=1.0, **given))
+        register(made, note, hold)
         made.start()
         return made
 
