@@ -48,6 +48,7 @@ class Example:
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
+        self.text = text
         self.lines = doctest.DocTestParser().get_examples(text, name)
 
     def run(self, names: dict[str, Any]) -> None:

@@ -21,15 +21,23 @@ class PostgresEntraOptions:
     """How connections with Entra tokens are made.
 
     Args:
-        audience: what the token is for; default: that of Azure Database for PostgreSQL.
-        max_connections: of the pool, 1 to 10,000; default 10. One more listens.
-        acquire_timeout_ms: how long connecting, and later each call of a client, may take; defaults 10 s and 30 s.
-        refresh_interval_ms: a token is used for new connections at most so long, at least 30 s; default: until 5
-            minutes before it expires.
-        credential: an object with ``get_token(scope)``; default: ``azure.identity.DefaultAzureCredential()``.
+        audience (str or None): what the token is for; default None: that of Azure Database for PostgreSQL.
+        max_connections (int or None): of the pool, 1 to 10,000; default None: 10. One more listens.
+        acquire_timeout_ms (int or timedelta or None): how long connecting, and later each call of a client, may take,
+            in ms or as a timedelta; default None: 10 s and 30 s.
+        refresh_interval_ms (int or timedelta or None): a token is used for new connections at most so long, at least 30
+            s, in ms or as a timedelta; default None: until 5 minutes before it expires.
+        credential (object or None): has a method ``get_token(scope)``; default None:
+            ``azure.identity.DefaultAzureCredential()``.
 
     Raises:
         TypeError, ValueError: an argument of a wrong type, or out of its range.
+
+    Example:
+        >>> from datetime import timedelta
+        >>> options = PostgresEntraOptions(max_connections=20, refresh_interval_ms=timedelta(minutes=10))
+        >>> options.audience, options.max_connections, options.refresh_interval_ms
+        ('https://ossrdbms-aad.database.windows.net/.default', 20, 600000)
     """
 
     def __init__(

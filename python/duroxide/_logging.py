@@ -110,13 +110,27 @@ def init_tracing(log_file: str, log_level: Optional[str] = None, log_format: Opt
     """Write log records to a file instead of stderr, for the rest of the process. Before the first start.
 
     Args:
-        log_file: appended to; made when missing.
-        log_level: as the option of that name; default: that of each runtime.
-        log_format: ``pretty``, ``json`` or ``compact`` (default).
+        log_file (str): appended to; made when missing.
+        log_level (str or None): as the option of that name; default None: that of each runtime.
+        log_format (str or None): ``pretty``, ``json`` or ``compact``; default None: ``compact``.
 
     Raises:
         RuntimeError: the file cannot be opened; a second call; a runtime has been started.
         ConfigurationError: an unknown level or format.
+
+    Example:
+        >>> init_tracing("app.log", log_level="debug", log_format="json")
+        >>> provider = SqliteProvider.in_memory()
+        >>> other = Runtime(provider)
+        >>> @other.register_orchestration
+        ... def told(ctx, input):
+        ...     ctx.trace_info("12 pages to go")
+        >>> with other:
+        ...     Client(provider).start_orchestration("told-1", told)
+        ...     Client(provider).wait_for_orchestration("told-1").status
+        'Completed'
+        >>> "12 pages to go" in open("app.log").read()
+        True
     """
     global _file
     from duroxide._options import LOG_FORMATS

@@ -41,7 +41,19 @@ def _tags(tags: Iterable[str], call: str) -> list[str]:
 
 
 class TagFilter:
-    """Which activities a runtime takes, by the tag that ``with_tag`` gave them. Values for ``worker_tag_filter``."""
+    """Which activities a runtime takes, by the tag that ``with_tag`` gave them. Values for ``worker_tag_filter``.
+
+    Attributes:
+        DEFAULT_ONLY (str): only those without a tag.
+        ANY (str): all.
+        NONE (str): none, so that the runtime runs orchestrations only.
+
+    Example:
+        >>> RuntimeOptions(worker_tag_filter=TagFilter.NONE)
+        RuntimeOptions(worker_tag_filter='none')
+        >>> TagFilter.DEFAULT_ONLY, TagFilter.ANY
+        ('default_only', 'any')
+    """
 
     #: only those without a tag
     DEFAULT_ONLY = "default_only"
@@ -54,8 +66,18 @@ class TagFilter:
     def tags(tags: Iterable[str]) -> str:
         """Only those with one of these tags.
 
+        Args:
+            tags (Iterable[str]): 1 to 5 of them, each non-empty, at most 256 bytes in UTF-8.
+
+        Returns:
+            a value for ``worker_tag_filter``.
+
         Raises:
             ConfigurationError: no tag, more than 5, or one that is no valid tag.
+
+        Example:
+            >>> RuntimeOptions(worker_tag_filter=TagFilter.tags(["gpu", "large"])).worker_tag_filter
+            '{"tags": ["gpu", "large"]}'
         """
         return json.dumps({"tags": _tags(tags, "tags")})
 
@@ -63,8 +85,18 @@ class TagFilter:
     def default_and(tags: Iterable[str]) -> str:
         """Those without a tag and those with one of these.
 
+        Args:
+            tags (Iterable[str]): 1 to 5 of them, each non-empty, at most 256 bytes in UTF-8.
+
+        Returns:
+            a value for ``worker_tag_filter``.
+
         Raises:
             ConfigurationError: no tag, more than 5, or one that is no valid tag.
+
+        Example:
+            >>> RuntimeOptions(worker_tag_filter=TagFilter.default_and(["gpu"])).worker_tag_filter
+            '{"default_and": ["gpu"]}'
         """
         return json.dumps({"default_and": _tags(tags, "default_and")})
 
@@ -171,40 +203,77 @@ def _filter(value: object, name: str) -> str:
 
 
 class RuntimeOptions:
-    """Options of a runtime. All are keywords; all can be read as attributes. Times: ms (int) or timedelta.
+    """Options of a runtime. All are keywords; all can be read as attributes, times then as ms. Times: ms (int) or
+    timedelta.
 
     Args:
-        orchestration_concurrency: turns of orchestrations at once (4). With a GIL more than one only replaces those
-            that block.
-        worker_concurrency: activities at once (8).
-        dispatcher_poll_interval_ms: fall-back for work that another process stored (100).
-        log_level: ``trace``, ``debug``, ``info`` (default), ``warn``, ``error``, ``off``, or a filter as in RUST_LOG.
-        log_format: of the lines on stderr: ``pretty`` (default), ``json``, ``compact``.
-        service_name, service_version: in every log record (``"duroxide"``, None).
-        max_sessions_per_runtime: sessions held at once, idle ones too (10).
-        session_idle_timeout_ms: after which an idle session may move (300,000).
-        worker_node_id: label of this node, so that sessions find it again after a restart (None).
-        worker_tag_filter: which activities it takes: text, or made by TagFilter (``"default_only"``).
-        worker_lock_timeout_ms, orchestrator_lock_timeout_ms: the node's lease is the first or twice the second,
-            whichever is less, and at least 1 s (30,000; 5,000). Work of a process that died without a trace is taken
-            over after it.
-        worker_lock_renewal_buffer_ms, orchestrator_lock_renewal_buffer_ms: accepted, without effect.
-        session_lock_timeout_ms, session_lock_renewal_buffer_ms: accepted, without effect.
-        max_attempts: of work during which processes died, until it is given up (10).
-        on_nondeterminism: what happens to an instance whose code does not fit its history: ``"fail"`` (default) fails
-            it; with ``"block"`` it keeps its history and stays Running, is logged, and shown by ``get_status``,
+        orchestration_concurrency (int): turns of orchestrations at once; default 4. With a GIL more than one only
+            replaces those that block.
+        worker_concurrency (int): activities at once; default 8.
+        dispatcher_poll_interval_ms (int): fall-back for work that another process stored; default 100.
+        log_level (str): ``trace``, ``debug``, ``info`` (default), ``warn``, ``error``, ``off``, or a filter as in
+            RUST_LOG.
+        log_format (str): of the lines on stderr: ``pretty`` (default), ``json``, ``compact``.
+        service_name (str): in every log record; default ``"duroxide"``.
+        service_version (str or None): in every log record; default None: left out.
+        max_sessions_per_runtime (int): sessions held at once, idle ones too; default 10.
+        session_idle_timeout_ms (int): after which an idle session may move; default 300,000.
+        worker_node_id (str or None): label of this node, so that sessions find it again after a restart; default None:
+            a new one.
+        worker_tag_filter (str): which activities it takes: text, or made by TagFilter; default ``"default_only"``.
+        worker_lock_timeout_ms, orchestrator_lock_timeout_ms (int): the node's lease is the first or twice the second,
+            whichever is less, and at least 1 s; default 30,000 and 5,000. Work of a process that died without a trace
+            is taken over after it.
+        worker_lock_renewal_buffer_ms, orchestrator_lock_renewal_buffer_ms (int): accepted, without effect; default
+            5,000 and 2,000.
+        session_lock_timeout_ms, session_lock_renewal_buffer_ms (int): accepted, without effect; default 30,000 and
+            5,000.
+        max_attempts (int): of work during which processes died, until it is given up; default 10.
+        on_nondeterminism (str): what happens to an instance whose code does not fit its history: ``"fail"`` (default)
+            fails it; with ``"block"`` it keeps its history and stays Running, is logged, and shown by ``get_status``,
             ``get_waiting``, ``list_instances(blocked=True)`` and ``Runtime.health()``; it goes on by itself once code
             that fits is deployed.
-        live_executions: suspended orchestrations kept in memory (10,000); 0 replays at every turn.
-        activity_cancellation_grace_ms: after which a cancelled activity that goes on loses its slot (10,000).
-        activity_timeout_ms: for activities without a time-out of their own (None).
-        verify_replay: share of orchestrations that are replayed when they end, to find nondeterminism
-            (None: 1.0 in memory, 0.01 else).
-        codec: how values are stored, see Codec (None: as JSON). Clients need the same one.
+        live_executions (int): suspended orchestrations kept in memory; default 10,000; 0 replays at every turn.
+        activity_cancellation_grace_ms (int): after which a cancelled activity that goes on loses its slot; default
+            10,000.
+        activity_timeout_ms (int or None): for activities without a time-out of their own; default None: no limit.
+        verify_replay (float or None): share of orchestrations that are replayed when they end, to find nondeterminism;
+            default None: 1.0 in memory, 0.01 else.
+        codec (Codec or None): how values are stored, see Codec; default None: as JSON. Clients need the same one.
 
     Raises:
         TypeError: an unknown option, or a value of a wrong type.
         ConfigurationError: a value out of its range.
+
+    Example:
+        >>> RuntimeOptions(worker_concurrency=32, on_nondeterminism="block")
+        RuntimeOptions(worker_concurrency=32, on_nondeterminism='block')
+        >>> for name, default in RuntimeOptions().to_dict().items():
+        ...     print(name, default)
+        orchestration_concurrency 4
+        worker_concurrency 8
+        dispatcher_poll_interval_ms 100
+        log_level info
+        log_format pretty
+        service_name duroxide
+        service_version None
+        max_sessions_per_runtime 10
+        session_idle_timeout_ms 300000
+        worker_node_id None
+        worker_tag_filter default_only
+        worker_lock_timeout_ms 30000
+        worker_lock_renewal_buffer_ms 5000
+        orchestrator_lock_timeout_ms 5000
+        orchestrator_lock_renewal_buffer_ms 2000
+        session_lock_timeout_ms 30000
+        session_lock_renewal_buffer_ms 5000
+        max_attempts 10
+        on_nondeterminism fail
+        live_executions 10000
+        activity_cancellation_grace_ms 10000
+        activity_timeout_ms None
+        verify_replay None
+        codec None
     """
 
     orchestration_concurrency: int
@@ -289,7 +358,13 @@ class RuntimeOptions:
         return f"RuntimeOptions({', '.join(changed)})"
 
     def to_dict(self) -> dict[str, Any]:
-        """All options by name."""
+        """All options by name, as a new dictionary. Times are ms.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> RuntimeOptions(activity_timeout_ms=timedelta(minutes=5)).to_dict()["activity_timeout_ms"]
+            300000
+        """
         return {name: getattr(self, name) for name in _OPTIONS}
 
     def _lease_ms(self) -> int:

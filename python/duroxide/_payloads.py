@@ -37,32 +37,26 @@ class Codec:
 
     Methods are called from several threads.
 
-    Example::
-
-        import json, zlib
-        from duroxide import Client, Codec, Runtime, RuntimeOptions, SqliteProvider
-
-        class Compressed(Codec):
-            name = "zlib-json"
-
-            def encode(self, value):
-                return zlib.compress(json.dumps(value).encode())
-
-            def decode(self, data):
-                return json.loads(zlib.decompress(data))
-
-        provider = SqliteProvider.in_memory()
-        codec = Compressed()
-        runtime = Runtime(provider, RuntimeOptions(codec=codec))
-        runtime.register_orchestration("Double", lambda ctx, input: input * 2)
-        with runtime:
-            client = Client(provider, codec=codec)
-            client.start_orchestration("d-1", "Double", 21)
-            assert client.wait_for_orchestration("d-1").output == 42
-
     Attributes:
-        name: stored with every payload: letters, digits, ``.``, ``_`` and ``-``, at most 64. A codec whose output
-            older programs cannot read takes another name.
+        name (str): stored with every payload: letters, digits, ``.``, ``_`` and ``-``, at most 64; default ``"codec"``.
+            A codec whose output older programs cannot read takes another name.
+
+    Example:
+        >>> import json, zlib
+        >>> class Compressed(Codec):
+        ...     name = "zlib-json"
+        ...     def encode(self, value):
+        ...         return zlib.compress(json.dumps(value).encode())
+        ...     def decode(self, data):
+        ...         return json.loads(zlib.decompress(data))
+        >>> store = SqliteProvider.in_memory()
+        >>> other = Runtime(store, RuntimeOptions(codec=Compressed()))
+        >>> double = other.register_orchestration("double", lambda ctx, input: input * 2)
+        >>> with other:
+        ...     client = Client(store, codec=Compressed())
+        ...     client.start_orchestration("double-1", "double", 21)
+        ...     client.wait_for_orchestration("double-1").output
+        42
     """
 
     name: str = "codec"
@@ -72,15 +66,42 @@ class Codec:
 
         What it raises for a value that it does not take is raised at the call that gave the value.
 
+        Args:
+            value (JSON value): or whatever else the codec takes.
+
         Returns:
             bytes, which are stored as base64; or str, which is stored as it is.
+
+        Raises:
+            NotImplementedError: the subclass has none.
+
+        Example:
+            >>> class Spoken(Codec):
+            ...     def encode(self, value):
+            ...         return repr(value)
+            >>> Spoken().encode({"a": 1})
+            "{'a': 1}"
         """
         raise NotImplementedError(f"{type(self).__name__} has no encode()")
 
     def decode(self, data: Any) -> Any:
-        """The value of a stored form: bytes or str, as encode() gave it.
+        """The value of a stored form.
 
         What it raises, for a wrong key or damaged data, is told as CodecError.
+
+        Args:
+            data (bytes or str): as encode() gave it.
+
+        Raises:
+            NotImplementedError: the subclass has none.
+
+        Example:
+            >>> import ast
+            >>> class Spoken(Codec):
+            ...     def decode(self, data):
+            ...         return ast.literal_eval(data)
+            >>> Spoken().decode("{'a': 1}")
+            {'a': 1}
         """
         raise NotImplementedError(f"{type(self).__name__} has no decode()")
 
@@ -88,12 +109,26 @@ class Codec:
         """Short text that is equal for equal values, and tells nothing else about them.
 
         A replay has to tell whether code schedules the same input again, also when encode() gives other bytes each
-        time. With a fingerprint, which is stored beside the input, it compares texts; without one it decodes the
-        stored input and compares the values. For an encrypting codec use a keyed hash (HMAC): the plain hash of a value
-        that is easy to guess gives the value away.
+        time. With a fingerprint, which is stored beside the input, it compares texts; without one it decodes the stored
+        input and compares the values. For an encrypting codec use a keyed hash (HMAC): the plain hash of a value that
+        is easy to guess gives the value away.
+
+        Args:
+            value (JSON value): or whatever else the codec takes.
 
         Returns:
             the fingerprint; None (default): compare by decoding.
+
+        Example:
+            >>> import hmac, json
+            >>> class Sealed(Codec):
+            ...     def fingerprint(self, value):
+            ...         text = json.dumps(value, sort_keys=True)
+            ...         return hmac.new(b"a key", text.encode(), "sha256").hexdigest()[:16]
+            >>> Sealed().fingerprint({"a": 1, "b": 2}) == Sealed().fingerprint({"b": 2, "a": 1})
+            True
+            >>> Codec().fingerprint({"a": 1}) is None
+            True
         """
         return None
 

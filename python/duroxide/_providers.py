@@ -48,10 +48,19 @@ class Provider:
         return self
 
     def close(self) -> None:
-        """Close it: waits of its clients end with RuntimeStateError. Idempotent.
+        """Close it: waits of its clients end with RuntimeStateError. Idempotent; ``with`` does it too.
 
         Raises:
-            RuntimeStateError: a started runtime uses it.
+            RuntimeStateError: a started runtime uses it; or this is a forked child of the process that opened it.
+
+        Example:
+            >>> provider = SqliteProvider.in_memory()
+            >>> provider.close()
+            >>> provider
+            <SqliteProvider sqlite in memory (closed)>
+            >>> Client(provider).get_status("order-1")
+            Traceback (most recent call last):
+            duroxide.RuntimeStateError: ...
         """
         if self._closed:
             return
@@ -100,17 +109,32 @@ def told(value: object) -> str:
 
 
 class SqliteProvider(Provider):
-    """Stores instances in a SQLite database, for one or several processes of one machine."""
+    """Stores instances in a SQLite database, for one or several processes of one machine. Made by open() and
+    in_memory().
+
+    Example:
+        >>> with SqliteProvider.open("app.db") as provider:
+        ...     Client(provider).list_all_instances()
+        []
+    """
 
     @classmethod
     def open(cls, path: Union[str, os.PathLike[str]]) -> SqliteProvider:
         """Open a database file; it is made when missing, with its folders.
 
         Args:
-            path: a path, ``sqlite:path`` or ``sqlite:///abs/path``; ``:memory:`` is the same as in_memory().
+            path (str or PathLike): a path, ``sqlite:path`` or ``sqlite:///abs/path``; ``:memory:`` is the same as
+                in_memory().
 
         Raises:
+            TypeError, InvalidArgument: no path, an empty one, or one with NUL.
             ProviderError: no SQLite database, of a newer version, not writable, on a network file system.
+
+        Example:
+            >>> provider = SqliteProvider.open("data/app.db")
+            >>> provider
+            <SqliteProvider ...data/app.db>
+            >>> provider.close()
         """
         text = os.fspath(path)
         if not isinstance(text, str):
@@ -131,7 +155,16 @@ class SqliteProvider(Provider):
 
     @classmethod
     def in_memory(cls) -> SqliteProvider:
-        """A database in memory, gone when it is closed. Private to this object, which several may share."""
+        """A database in memory, gone when it is closed. Private to this object, which several may share.
+
+        Raises:
+            ProviderError: there is no memory for it.
+
+        Example:
+            >>> with SqliteProvider.in_memory() as provider:
+            ...     provider
+            <SqliteProvider sqlite in memory>
+        """
         opened: SqliteProvider = cls._open(Op.OPEN_SQLITE, {"path": ":memory:", "memory": True})
         return opened
 
@@ -139,7 +172,13 @@ class SqliteProvider(Provider):
 class PostgresProvider(Provider):
     """Stores instances in PostgreSQL 14 or later, for any number of processes on any number of machines.
 
-    Each schema is a store of its own. Tables are made, and brought up to date, when it is opened.
+    Each schema is a store of its own. Tables are made, and brought up to date, when it is opened. Made by connect() and
+    the other class methods.
+
+    Example:
+        >>> with PostgresProvider.connect(url, schema=schema) as provider:
+        ...     Client(provider).list_all_instances()
+        []
     """
 
     @classmethod
@@ -155,18 +194,27 @@ class PostgresProvider(Provider):
         """Connect to a database.
 
         Args:
-            url: ``postgresql://user:password@host:5432/database`` with the parameters of libpq (``sslmode``,
-                ``sslrootcert``, ``application_name``, several hosts, ``target_session_attrs``, ...), or a string
-                of ``key=value``. What it leaves out comes from the ``PG*`` variables.
-            schema: where the tables are; made when missing. Any name of at most 63 bytes; default ``public``.
-            max_connections: of the pool, 1 to 10,000; default ``pool_max_conns`` of the url, else 10. One more listens.
-            connect_timeout_ms: how long this call, and later each new connection, may take; default
-                ``connect_timeout`` of the url, else 10 s.
-            password: called for each new connection, on a thread of its own; for passwords that change.
+            url (str): ``postgresql://user:password@host:5432/database`` with the parameters of libpq (``sslmode``,
+                ``sslrootcert``, ``application_name``, several hosts, ``target_session_attrs``, ...), or a string of
+                ``key=value``. What it leaves out comes from the ``PG*`` variables.
+            schema (str or None): where the tables are; made when missing. Any name of at most 63 bytes; default None:
+                ``public``.
+            max_connections (int or None): of the pool, 1 to 10,000; default None: ``pool_max_conns`` of the url, else
+                10. One more listens.
+            connect_timeout_ms (int or timedelta or None): how long this call, and later each new connection, may take,
+                in ms or as a timedelta; default None: ``connect_timeout`` of the url, else 10 s.
+            password (function or None): called without arguments for each new connection, on a thread of its own; for
+                passwords that change. Default None: that of the url.
 
         Raises:
             TypeError, ValueError: an argument of a wrong type, or out of its range.
             ProviderError: the database cannot be reached or used; the text says why, and never holds the password.
+
+        Example:
+            >>> provider = PostgresProvider.connect(url, schema=schema, max_connections=4)
+            >>> Client(provider).get_queue_depths()
+            QueueDepths(orchestrator_queue=0, worker_queue=0, timer_queue=0)
+            >>> provider.close()
         """
         if password is not None and not callable(password):
             raise TypeError(f"password must be a callable without arguments, got {type(password).__name__}")
@@ -188,7 +236,26 @@ class PostgresProvider(Provider):
         connect_timeout_ms: Optional[Milliseconds] = None,
         password: Optional[Callable[[], str]] = None,
     ) -> PostgresProvider:
-        """Connect to a database, with all tables in one schema. As connect(), which see."""
+        """Connect to a database, with all tables in one schema. As connect(), which see.
+
+        Args:
+            url (str): see connect().
+            schema (str): where the tables are; made when missing. Any name of at most 63 bytes.
+            max_connections (int or None): of the pool, 1 to 10,000; default None: ``pool_max_conns`` of the url, else
+                10. One more listens.
+            connect_timeout_ms (int or timedelta or None): how long this call, and later each new connection, may take,
+                in ms or as a timedelta; default None: ``connect_timeout`` of the url, else 10 s.
+            password (function or None): see connect(); default None: that of the url.
+
+        Raises:
+            TypeError, ValueError: an argument of a wrong type, or out of its range.
+            ProviderError: as connect().
+
+        Example:
+            >>> with PostgresProvider.connect_with_schema(url, schema) as provider:
+            ...     Client(provider).list_all_instances()
+            []
+        """
         return cls.connect(
             url,
             schema=_schema(schema),
@@ -207,15 +274,21 @@ class PostgresProvider(Provider):
         ``PGSSLROOTCERT`` say how far the server's certificate is checked; without them it need only be there.
 
         Args:
-            host: name of the server, e.g. ``example.postgres.database.azure.com``.
-            port: 1 to 65535.
-            database: its name.
-            user: name of the role that belongs to the identity.
-            options: see PostgresEntraOptions.
+            host (str): name of the server, e.g. ``example.postgres.database.azure.com``.
+            port (int): 1 to 65535.
+            database (str): its name.
+            user (str): name of the role that belongs to the identity.
+            options (PostgresEntraOptions or None): see PostgresEntraOptions; default None: all defaults.
 
         Raises:
             TypeError, ValueError: an argument of a wrong type, or out of its range.
             ProviderError: as connect(); or azure-identity is missing.
+
+        Example:
+            >>> options = PostgresEntraOptions(credential=credential)  # azure.identity.DefaultAzureCredential()
+            >>> with PostgresProvider.connect_with_entra(host, port, database, user, options) as provider:
+            ...     Client(provider).list_all_instances()
+            []
         """
         return cls.connect_with_schema_and_entra(host, port, database, user, "public", options)
 
@@ -229,7 +302,27 @@ class PostgresProvider(Provider):
         schema: str,
         options: Optional[PostgresEntraOptions] = None,
     ) -> PostgresProvider:
-        """As connect_with_entra(), with all tables in one schema, which is made when missing."""
+        """As connect_with_entra(), with all tables in one schema.
+
+        Args:
+            host (str): name of the server, e.g. ``example.postgres.database.azure.com``.
+            port (int): 1 to 65535.
+            database (str): its name.
+            user (str): name of the role that belongs to the identity.
+            schema (str): where the tables are; made when missing. Any name of at most 63 bytes.
+            options (PostgresEntraOptions or None): see PostgresEntraOptions; default None: all defaults.
+
+        Raises:
+            TypeError, ValueError: an argument of a wrong type, or out of its range.
+            ProviderError: as connect(); or azure-identity is missing.
+
+        Example:
+            >>> options = PostgresEntraOptions(credential=credential, max_connections=4)
+            >>> provider = PostgresProvider.connect_with_schema_and_entra(host, port, database, user, schema, options)
+            >>> Client(provider).list_all_instances()
+            []
+            >>> provider.close()
+        """
         if options is not None and not isinstance(options, PostgresEntraOptions):
             raise TypeError(f"options must be PostgresEntraOptions(...), got {type(options).__name__}")
         options = options or PostgresEntraOptions()

@@ -16,19 +16,47 @@ Backoff = Literal["exponential", "fixed", "linear", "none"]
 
 
 class RetryPolicy(TypedDict, total=False):
-    """A retry policy, as a dictionary whose keys a type checker knows. All may be missing.
+    """A retry policy, as a dictionary whose keys a type checker knows. All may be missing. The camelCase spellings mean
+    the same.
 
-    ``max_attempts``: 1 or more (3). ``backoff`` or ``backoff_strategy``: ``"exponential"`` (default; 100 ms, doubled up
-    to 30 s), ``"fixed"`` (1 s), ``"linear"`` (100 ms per attempt up to 30 s), ``"none"``. ``timeout_ms`` of each
-    attempt and ``total_timeout_ms`` of all with their pauses: ms or timedelta (no limit). ``initial_ms``, ``max_ms``:
-    first and longest pause. ``multiplier``: of the exponential one (2.0). ``jitter``: share of each pause that is
-    drawn, 0 to 1 (0). The camelCase spellings mean the same.
+    Attributes:
+        max_attempts, maxAttempts (int): 1 or more; default 3.
+        backoff, backoff_strategy, backoffStrategy (str): ``"exponential"`` (default; 100 ms, doubled up to 30 s),
+            ``"fixed"`` (1 s), ``"linear"`` (100 ms per attempt up to 30 s), ``"none"``.
+        timeout_ms, timeoutMs (int or timedelta or None): of each attempt, in ms or as a timedelta; default None: no
+            limit.
+        total_timeout_ms, totalTimeoutMs (int or timedelta or None): of all with their pauses, in ms or as a timedelta;
+            default None: no limit.
+        initial_ms, initialMs (int or timedelta or None): first pause, in ms or as a timedelta; default None: as
+            ``backoff`` says.
+        max_ms, maxMs (int or timedelta or None): longest pause, in ms or as a timedelta; default None: as ``backoff``
+            says.
+        multiplier (float): of the exponential one, 1 or more; default 2.0.
+        jitter (float): share of each pause that is drawn, 0 to 1; default 0.
 
-    Example::
+    Raises:
+        ValueError: an unknown key or value, a key given twice; raised by the call that it is given to.
 
-        from duroxide import RetryPolicy
-
-        policy: RetryPolicy = {"max_attempts": 5, "backoff": "exponential", "total_timeout_ms": 60_000}
+    Example:
+        >>> policy: RetryPolicy = {
+        ...     "max_attempts": 3,
+        ...     "backoff": "exponential",  # or "backoff_strategy"
+        ...     "initial_ms": 1,
+        ...     "max_ms": 10,
+        ...     "multiplier": 2.0,
+        ...     "jitter": 0.5,
+        ...     "timeout_ms": 5_000,
+        ...     "total_timeout_ms": 60_000,
+        ... }
+        >>> same = {
+        ...     "maxAttempts": 3, "backoffStrategy": "exponential", "initialMs": 1, "maxMs": 10,
+        ...     "timeoutMs": 5_000, "totalTimeoutMs": 60_000,
+        ... }
+        >>> def flow(ctx, amount):
+        ...     yield ctx.schedule_activity_with_retry(charge, 10, same)
+        ...     return (yield ctx.schedule_activity_with_retry(charge, amount, policy))
+        >>> run(flow, 40)
+        {'charged': 40}
     """
 
     max_attempts: int

@@ -37,10 +37,16 @@ TYPE_NAMES = (
 class ScheduledTask(Generic[T]):
     """Something to wait for, made by a method of the context and given to the engine by ``yield``.
 
-    Making a task does nothing yet. The same task yielded twice is two calls. ``x = yield from task`` means the same
-    as ``x = yield task`` and lets a type checker know the type of ``x``.
+    Making a task does nothing yet. The same task yielded twice is two calls. ``x = yield from task`` means the same as
+    ``x = yield task`` and lets a type checker know the type of ``x``. Users do not make one by its class.
 
     Tasks can be read like dictionaries: ``task["type"]``, ``task["name"]``, ``task.get("sessionId")``.
+
+    Example:
+        >>> ctx = OrchestrationContext()  # for a unit test: no engine is behind it
+        >>> task = ctx.schedule_activity(charge, 40)
+        >>> task, task["type"], task["name"]
+        (<ScheduledTask activity 'charge'>, 'activity', 'charge')
     """
 
     __slots__ = (
@@ -88,13 +94,18 @@ class ScheduledTask(Generic[T]):
         """Let only workers that serve ``tag`` run this activity.
 
         Args:
-            tag: non-empty, at most 256 bytes in UTF-8.
+            tag (str): non-empty, at most 256 bytes in UTF-8.
 
         Returns:
             the task itself.
 
         Raises:
             InvalidArgument: not an activity, or no valid tag.
+
+        Example:
+            >>> ctx = OrchestrationContext()
+            >>> ctx.schedule_activity(charge, 40).with_tag("gpu")["tag"]
+            'gpu'
         """
         if self._kind != _frames.T_ACTIVITY:
             raise InvalidArgument(f"Invalid input: with_tag is for activities, not for {TYPE_NAMES[self._kind]}")
@@ -121,6 +132,10 @@ class ScheduledTask(Generic[T]):
         ``orchestration`` (with ``Versioned``, ``WithId`` behind it), ``newGuid``, ``utcNow``, ``continueAsNew``,
         ``join`` for all, ``select`` for race. The other keys: ``name``, ``queueName``, ``input`` (as it is stored),
         ``version``, ``instanceId``, ``sessionId``, ``tag``, ``retry``, ``delayMs``, ``timeoutMs``, ``tasks``.
+
+        Example:
+            >>> OrchestrationContext().schedule_activity(charge, 40, timeout_ms=5000).to_dict()
+            {'type': 'activity', 'name': 'charge', 'input': '40', 'timeoutMs': 5000}
         """
         kind, extras = self._kind, self._extras
         fields: dict[str, Any] = {"type": self._type()}
@@ -180,15 +195,34 @@ class ScheduledTask(Generic[T]):
         return len(self.to_dict())
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The field ``key``, or ``default`` when the task has none."""
+        """The field ``key``, or ``default`` when the task has none.
+
+        Args:
+            key (str): see to_dict.
+            default (any): default None.
+
+        Example:
+            >>> OrchestrationContext().schedule_timer(20).get("delayMs")
+            20
+        """
         return self.to_dict().get(key, default)
 
     def keys(self) -> Iterator[str]:
-        """The names of the fields that this task has."""
+        """The names of the fields that this task has.
+
+        Example:
+            >>> list(OrchestrationContext().schedule_timer(20).keys())
+            ['type', 'delayMs']
+        """
         return iter(self.to_dict())
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Names and values of the fields that this task has."""
+        """Names and values of the fields that this task has.
+
+        Example:
+            >>> list(OrchestrationContext().schedule_timer(20).items())
+            [('type', 'timer'), ('delayMs', 20)]
+        """
         return iter(self.to_dict().items())
 
     def __bool__(self) -> bool:

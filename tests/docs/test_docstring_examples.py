@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import pathlib
+import subprocess
+import sys
 import time
 import types
 import urllib.parse
@@ -15,6 +17,7 @@ import pytest
 from docstring_examples import Example, program, sections
 from duroxide import PostgresProvider, SqliteProvider, _runtime
 from harness import MODES
+from postgres_server import psql_program, quoted
 from public_docs import public
 from stores import new_schema
 
@@ -59,6 +62,10 @@ def server(
     monkeypatch.setenv("PGSSLMODE", "disable")
     schema = new_schema(database_url).name
     parts = urllib.parse.urlsplit(database_url)
+    psql = [psql_program(), "-X", "-q", database_url, "-c"]
+    if "connect_with_entra" in request.node.name:  # which makes its tables in the schema public
+        subprocess.run([*psql, f"CREATE DATABASE {quoted(schema)}"], check=True)
+        parts = parts._replace(path=f"/{schema}")
     yield {
         "url": database_url,
         "schema": schema,
@@ -68,10 +75,38 @@ def server(
         "user": parts.username,
         "credential": _Credential(),
     }
+    if parts.path == f"/{schema}":
+        subprocess.run([*psql, f"DROP DATABASE {quoted(schema)} WITH (FORCE)"], check=True)
     request.getfixturevalue("_dropper").drop(schema)
 
 
-@pytest.mark.parametrize("example", examples())
+# About the whole process: what happens before its first runtime, and its signals.
+ALONE = ("duroxide.init_tracing", "duroxide.Runtime.run_forever")
+
+
+@pytest.mark.parametrize("example", [e for e in examples() if e.values[0].name in ALONE])
+def test_example_gives_what_it_says_in_a_process_of_its_own(example: Example, tmp_path: pathlib.Path) -> None:
+    code = (
+        "import sys; sys.path[:0] = eval(sys.argv[1])\n"
+        "from docstring_examples import Example\n"
+        "names = {}\n"
+        "exec('from duroxide import *', names)\n"
+        "Example(sys.argv[2], sys.stdin.read()).run(names)\n"
+        "print('ran')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, repr(sys.path), example.name],
+        cwd=tmp_path,
+        input=example.text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout[-4:]) == (0, "ran\n"), done.stdout
+
+
+@pytest.mark.parametrize("example", [e for e in examples() if e.values[0].name not in ALONE])
 def test_example_gives_what_it_says(
     example: Example,
     programs: dict[bool, dict[str, Any]],
