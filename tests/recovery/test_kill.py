@@ -1,4 +1,4 @@
-"""Workers that are killed with SIGKILL at random moments while instances of every kind run.
+"""Workers of both modes that are killed with SIGKILL at random moments while instances of every kind run.
 
 DUROXIDE_KILL_ROUNDS says how often (50), DUROXIDE_KILL_SEED from where. With DUROXIDE_SOAK_SECONDS
 the same goes on for as long as it says.
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import duroxide
-from harness import LONG_LEASE, environment, eventually
+from harness import LONG_LEASE, MODES, environment, eventually
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
@@ -87,7 +87,7 @@ class Harness:
 
     def kill_round(self) -> None:
         self.top_up()
-        worker = self.worker()
+        worker = self.worker(**self.random.choice(list(MODES.values())))
         try:
             ready = self.ready(worker)
             try:
