@@ -87,19 +87,19 @@ def engine(mode: str, store: str, address: Address) -> Iterator[Engine]:
     e.close()
 
 
-@pytest.fixture(params=["memory", "memory, replayed", "postgres"])
+@pytest.fixture(params=["memory", "memory-replayed", "postgres"])
 def memory(request: pytest.FixtureRequest, address: Address) -> Iterator[Engine]:
     """In memory in both modes, and far away in one."""
-    kind, _, mode = request.param.partition(", ")
+    kind, _, mode = request.param.partition("-")
     e = Engine(address(kind), **MODES[mode or "live"])
     yield e
     e.close()
 
 
-@pytest.fixture(params=["file", "file, replayed", "postgres"])
+@pytest.fixture(params=["file", "file-replayed", "postgres"])
 def file_engine(request: pytest.FixtureRequest, address: Address) -> Iterator[Engine]:
     """On a store that outlives its processes, for what crosses processes or restarts: both modes on a file."""
-    kind, _, mode = request.param.partition(", ")
+    kind, _, mode = request.param.partition("-")
     e = Engine(address(kind), **MODES[mode or "live"])
     yield e
     e.close()
