@@ -31,16 +31,32 @@ _LOOK_SECONDS = 0.05
 class ActivityContext:
     """What an activity function may know and do.
 
+    Args:
+        fields (dict or None): for a context made by hand, in a unit test: the attributes by name, and ``tag``; each may
+            be missing. Default None: all are.
+
     Attributes:
-        instance_id, execution_id, orchestration_name, orchestration_version: who asked for the activity.
-        activity_name: the name it was scheduled under.
-        activity_id: its place in the history of the execution.
-        worker_id: the node that runs it.
-        session_id: its session, or None.
-        attempt: which attempt of a retry policy this is, from 1.
-        idempotency_key: the same in every run of this attempt. An activity may run again after a crash: give this key
-            to services that are not to do a thing twice.
-        retry_key: the same over all attempts of a retry policy.
+        instance_id, orchestration_name, orchestration_version (str): who asked for the activity.
+        execution_id (int): of that instance, from 1.
+        activity_name (str): the name it was scheduled under.
+        activity_id (int): its place in the history of the execution.
+        worker_id (str): the node that runs it.
+        session_id (str or None): its session, or None.
+        attempt (int): which attempt of a retry policy this is, from 1.
+        idempotency_key (str): the same in every run of this attempt. An activity may run again after a crash: give this
+            key to services that are not to do a thing twice.
+        retry_key (str): the same over all attempts of a retry policy.
+
+    Example:
+        >>> def pay(ctx, amount):
+        ...     asked_by = [ctx.orchestration_name, ctx.orchestration_version, ctx.execution_id, ctx.session_id]
+        ...     same = ctx.idempotency_key == ctx.retry_key  # without a retry policy
+        ...     where = f"{ctx.instance_id} on {ctx.worker_id}"
+        ...     return [ctx.activity_name, ctx.activity_id, ctx.attempt, *asked_by, same, where]
+        >>> run_activity(pay, 40)
+        ['any_activity', 2, 1, 'any_workflow', '1.0.0', 1, None, True, 'workflow-... on ...']
+        >>> charge(ActivityContext({"attempt": 2}), 40)  # in a unit test
+        {'charged': 40}
     """
 
     __slots__ = (
@@ -84,11 +100,28 @@ class ActivityContext:
         return f"<ActivityContext {self.activity_name!r} for instance {self.instance_id!r}>"
 
     def tag(self) -> Optional[str]:
-        """The tag that it was scheduled with, or None."""
+        """The tag (str) that it was scheduled with, or None.
+
+        Example:
+            >>> run_activity(lambda ctx, input: ctx.tag()) is None
+            True
+            >>> ActivityContext({"tag": "gpu"}).tag()
+            'gpu'
+        """
         return self._tag
 
     def is_cancelled(self) -> bool:
-        """Whether the result is no longer wanted: the instance ended, another task of a race won, time is up."""
+        """Whether the result is no longer wanted (bool): the instance ended, another task of a race won, time is up.
+
+        Example:
+            >>> def pages(ctx, count):
+            ...     for page in range(count):
+            ...         if ctx.is_cancelled():
+            ...             return None
+            ...     return "all of them"
+            >>> run_activity(pages, 12)
+            'all of them'
+        """
         flag = self._cancel
         return flag is not None and flag.value != 0
 
@@ -97,25 +130,72 @@ class ActivityContext:
 
         Raises:
             RuntimeStateError: the activity is not running (any more).
+
+        Example:
+            >>> def ordered(ctx, amount):
+            ...     ctx.get_client().start_orchestration("order-50", order, amount)
+            >>> run_activity(ordered, 40)
+            >>> client.wait_for_orchestration("order-50").output
+            40
         """
         if self._client is None:
             raise RuntimeStateError("Activity context not found")
         return self._client()
 
     def trace_info(self, message: Any) -> None:
-        """Log a line for people."""
+        """Log a line for people.
+
+        Args:
+            message (str or other): the text; other values by their ``str()``.
+
+        Example:
+            >>> run_activity(lambda ctx, input: ctx.trace_info("12 pages to go"))
+            >>> record = logs.get(timeout=10)
+            >>> record.levelname, record.getMessage()
+            ('INFO', '12 pages to go')
+        """
         self._trace("info", message)
 
     def trace_warn(self, message: Any) -> None:
-        """Log a warning."""
+        """Log a warning.
+
+        Args:
+            message (str or other): the text; other values by their ``str()``.
+
+        Example:
+            >>> run_activity(lambda ctx, input: ctx.trace_warn("a page is empty"))
+            >>> record = logs.get(timeout=10)
+            >>> record.levelname, record.getMessage()
+            ('WARNING', 'a page is empty')
+        """
         self._trace("warn", message)
 
     def trace_error(self, message: Any) -> None:
-        """Log an error."""
+        """Log an error.
+
+        Args:
+            message (str or other): the text; other values by their ``str()``.
+
+        Example:
+            >>> run_activity(lambda ctx, input: ctx.trace_error("a page is missing"))
+            >>> record = logs.get(timeout=10)
+            >>> record.levelname, record.getMessage()
+            ('ERROR', 'a page is missing')
+        """
         self._trace("error", message)
 
     def trace_debug(self, message: Any) -> None:
-        """Log a detail."""
+        """Log a detail.
+
+        Args:
+            message (str or other): the text; other values by their ``str()``.
+
+        Example:
+            >>> run_activity(lambda ctx, input: ctx.trace_debug("page 7"))
+            >>> record = logs.get(timeout=10)
+            >>> record.levelname, record.getMessage()
+            ('DEBUG', 'page 7')
+        """
         self._trace("debug", message)
 
     def _trace(self, level: str, message: Any) -> None:

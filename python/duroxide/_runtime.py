@@ -43,28 +43,31 @@ _running: set[Runtime] = set()
 class Runtime:
     """Runs orchestrations and activities of a store, on threads of this process.
 
-    ::
-
-        runtime = Runtime(provider)
-
-        @runtime.register_activity("Greet")
-        def greet(ctx, name):
-            return f"Hello, {name}!"
-
-        runtime.start()
-        ...
-        runtime.shutdown()
-
-    or ``with Runtime(provider) as runtime:`` with everything registered before. A runtime that is not shut down is
+    Register everything, then ``start()`` and ``shutdown()``, or ``with runtime:``. A runtime that is not shut down is
     drained for at most 0.8 s when the process ends; what is unfinished then goes on elsewhere or at the next start.
 
     Args:
-        provider: an open provider.
-        options: see RuntimeOptions.
+        provider (Provider): an open provider.
+        options (RuntimeOptions or None): see RuntimeOptions; default None: all defaults.
 
     Raises:
         TypeError: something else was given.
         ConfigurationError: options that are refused.
+        RuntimeStateError: the provider was closed, or opened by another process.
+
+    Example:
+        >>> provider = SqliteProvider.in_memory()
+        >>> runtime = Runtime(provider)
+        >>> @runtime.register_activity("Greet")
+        ... def greet(ctx, name):
+        ...     return f"Hello, {name}!"
+        >>> @runtime.register_orchestration("Hello")
+        ... def hello(ctx, name):
+        ...     return (yield ctx.schedule_activity("Greet", name))
+        >>> with runtime:
+        ...     Client(provider).start_orchestration("hello-1", "Hello", "Ada")
+        ...     Client(provider).wait_for_orchestration("hello-1").output
+        'Hello, Ada!'
     """
 
     _exit_order = 1  # before the providers
@@ -113,11 +116,27 @@ class Runtime:
     def register_activity(self, name: Any, fn: Any = None) -> Any:
         """Register an activity: ``fn(ctx, input)``, plain or ``async def``.
 
-        Called with a function, as a decorator with a name, or as a bare decorator (the name is then ``__name__``).
-        Gives the function back unchanged.
+        Called with a function, as a decorator with a name, or as a bare decorator. Gives the function back unchanged.
+        ``register_activity_typed`` is the same.
+
+        Args:
+            name (str or function): what it is registered under, at most 1,024 bytes in UTF-8; or the function itself,
+                which is then registered under its ``__name__``.
+            fn (function or None): the function; default None: the call gives a decorator.
 
         Raises:
             RegistrationError: bad or reserved name, duplicate, not callable, async generator, after start().
+
+        Example:
+            >>> other = Runtime(provider)
+            >>> @other.register_activity
+            ... def fetch(ctx, url):
+            ...     return f"the page at {url}"
+            >>> @other.register_activity("Shout")
+            ... async def shout(ctx, text):
+            ...     return text.upper()
+            >>> other.register_activity("Fetch", fetch) is fetch
+            True
         """
         return self._register(name, fn, self._add_activity)
 
@@ -132,10 +151,24 @@ class Runtime:
     def register_orchestration(self, name: Any, fn: Any = None) -> Any:
         """Register an orchestration as version 1.0.0: ``fn(ctx, input)``, a generator function or a plain one.
 
-        Called as register_activity is. Gives the function back unchanged.
+        Called as register_activity is. Gives the function back unchanged. ``register_orchestration_typed`` is the same.
+
+        Args:
+            name (str or function): what it is registered under, at most 1,024 bytes in UTF-8; or the function itself,
+                which is then registered under its ``__name__``.
+            fn (function or None): the function; default None: the call gives a decorator.
 
         Raises:
             RegistrationError: bad or reserved name, duplicate, not callable, async, after start().
+
+        Example:
+            >>> other = Runtime(SqliteProvider.in_memory())
+            >>> @other.register_orchestration
+            ... def nightly(ctx, input):
+            ...     yield ctx.schedule_timer(1)
+            >>> other.register_orchestration("nightly", nightly)
+            Traceback (most recent call last):
+            duroxide.RegistrationError: ...
         """
         return self._register(name, fn, lambda n, f: self._add_orchestration(n, _FIRST_VERSION, f))
 
@@ -148,11 +181,30 @@ class Runtime:
     def register_orchestration_versioned(self, name: str, version: str, fn: Any = None) -> Any:
         """Register a further version of an orchestration. New instances take the latest, running ones keep theirs.
 
+        Called with a function or as a decorator. Gives the function back unchanged.
+        ``register_orchestration_versioned_typed`` is the same.
+
         Args:
-            version: a semantic version later than those registered under this name.
+            name (str): what it is registered under, at most 1,024 bytes in UTF-8.
+            version (str): a semantic version later than those registered under this name.
+            fn (function or None): the function; default None: the call gives a decorator.
 
         Raises:
             RegistrationError: as register_orchestration; a version that is none or not the latest.
+
+        Example:
+            >>> store = SqliteProvider.in_memory()
+            >>> other = Runtime(store)
+            >>> @other.register_orchestration
+            ... def nightly(ctx, input):
+            ...     return "1.0.0"
+            >>> @other.register_orchestration_versioned("nightly", "1.1.0")
+            ... def nightly_with_report(ctx, input):
+            ...     return ctx.orchestration_version
+            >>> with other:
+            ...     Client(store).start_orchestration("nightly-1", "nightly")
+            ...     Client(store).wait_for_orchestration("nightly-1").output
+            '1.1.0'
         """
         return self._register(name, fn, lambda n, f: self._add_orchestration(n, version, f))
 
@@ -221,6 +273,13 @@ class Runtime:
         Raises:
             RuntimeStateError: it was started before, or the process is a forked child.
             ProviderError: the store cannot be reached.
+
+        Example:
+            >>> other = Runtime(SqliteProvider.in_memory()).start()
+            >>> other
+            <Runtime on <SqliteProvider sqlite in memory>, started>
+            >>> other.shutdown()
+            True
         """
         with self._lock:
             self._check_process()
@@ -245,13 +304,22 @@ class Runtime:
         """Stop taking work, wait for what runs, give the rest back, end all threads. Idempotent.
 
         Args:
-            timeout_ms: how long running work is waited for; default 10,000.
+            timeout_ms (int or timedelta or None): how long running work is waited for, in ms or as a timedelta; default
+                None: 10,000.
 
         Returns:
             True when everything that ran has ended.
 
         Raises:
+            TypeError, ValueError: the time is no int or timedelta, or is negative.
             RuntimeStateError: called by an activity or orchestration of this runtime.
+
+        Example:
+            >>> other = Runtime(SqliteProvider.in_memory()).start()
+            >>> other.shutdown(timeout_ms=2000)
+            True
+            >>> other
+            <Runtime on <SqliteProvider sqlite in memory>, stopped>
         """
         timeout = _DEFAULT_DRAIN_MS if timeout_ms is None else milliseconds(timeout_ms, "timeout_ms")
         return self._stop(timeout, _JOIN_SECONDS)
@@ -308,7 +376,23 @@ class Runtime:
         """start(), wait for SIGINT or SIGTERM, shutdown(). On the main thread only.
 
         Raises:
-            RuntimeStateError: called on another thread.
+            RuntimeStateError: called on another thread, or as start().
+            ProviderError: the store cannot be reached.
+
+        Example:
+            >>> import os, signal
+            >>> provider = SqliteProvider.in_memory()
+            >>> runtime = Runtime(provider)
+            >>> @runtime.register_activity
+            ... def stop_this_process(ctx, input):
+            ...     os.kill(os.getpid(), signal.SIGTERM)
+            >>> @runtime.register_orchestration
+            ... def last(ctx, input):
+            ...     yield ctx.schedule_activity(stop_this_process)
+            >>> Client(provider).start_orchestration("last-1", last)
+            >>> runtime.run_forever()
+            >>> runtime
+            <Runtime on <SqliteProvider sqlite in memory>, stopped>
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeStateError("run_forever() waits for signals, so it runs on the main thread")
@@ -323,7 +407,17 @@ class Runtime:
     # What it did
 
     def metrics_snapshot(self) -> Optional[MetricsSnapshot]:
-        """What it counted since start(); None before start and after shutdown."""
+        """What it counted since start(); None before start and after shutdown.
+
+        Raises:
+            RuntimeStateError: the process is a forked child.
+
+        Example:
+            >>> run(order, 40)
+            40
+            >>> runtime.metrics_snapshot().orch_completions > 0
+            True
+        """
         answer = self._ask(Op.METRICS)
         return None if answer is None else MetricsSnapshot(**answer)
 
@@ -337,6 +431,11 @@ class Runtime:
 
         Raises:
             RuntimeStateError: it is not started.
+
+        Example:
+            >>> health = runtime.health()
+            >>> health["store_reachable"], health["stuck"], health["blocked"]
+            (True, [], [])
         """
         answer = self._ask(Op.HEALTH)
         if answer is None:
