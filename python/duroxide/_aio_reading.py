@@ -125,7 +125,22 @@ class AioReadingCalls(AioCalls):
         )
 
     async def iter_instances(self, **filters: Any) -> AsyncIterator[InstanceInfo]:
-        """All instances that fit, page by page. Arguments are those of list_instances."""
+        """All instances that fit, read page by page.
+
+        Args:
+            **filters (keywords): those of list_instances; ``limit`` is then the size of a page.
+
+        Raises:
+            InvalidArgument: a condition of a wrong type or out of its range, at the first step.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> client = aio.Client(provider)
+            >>> for n in range(3):
+            ...     await client.start_orchestration(f"many-{n}", order, n)
+            >>> [info.instance_id async for info in client.iter_instances(id_prefix="many-", order="oldest", limit=2)]
+            ['many-0', 'many-1', 'many-2']
+        """
         page = await self.list_instances(**filters)
         while True:
             for item in page.items:

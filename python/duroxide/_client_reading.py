@@ -130,7 +130,21 @@ class ReadingCalls(ClientCalls):
         return self._call(Op.INSTANCES, head, b"", self._page)
 
     def iter_instances(self, **filters: Any) -> Iterator[InstanceInfo]:
-        """All instances that fit, page by page. Arguments are those of list_instances."""
+        """All instances that fit, read page by page.
+
+        Args:
+            **filters (keywords): those of list_instances; ``limit`` is then the size of a page.
+
+        Raises:
+            InvalidArgument: a condition of a wrong type or out of its range, at the first step.
+            ProviderError: the storage failed.
+
+        Example:
+            >>> for n in range(3):
+            ...     client.start_orchestration(f"many-{n}", order, n)
+            >>> [info.instance_id for info in client.iter_instances(id_prefix="many-", order="oldest", limit=2)]
+            ['many-0', 'many-1', 'many-2']
+        """
         page = self.list_instances(**filters)
         while True:
             yield from page.items

@@ -285,6 +285,7 @@ class StartingCalls(ClientCalls):
 
         Raises:
             InvalidArgument: an id that is none, or a reason that is no str or contains NUL.
+            TypeError, ValueError: the codec does not take the reason.
             ProviderError: the storage failed.
 
         Example:

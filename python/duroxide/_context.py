@@ -210,6 +210,7 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
 
         Raises:
             InvalidArgument: an id or key that is none (at the call).
+            TypeError, ValueError: the codec does not take them (at the call).
             ActivityError: the value cannot be read (at the yield).
 
         Example:

@@ -58,6 +58,7 @@ class ImmediateCalls:
 
         Raises:
             InvalidArgument: it is longer, or contains NUL.
+            TypeError, ValueError: the codec does not take it.
 
         Example:
             >>> def flow(ctx, input):
@@ -113,6 +114,7 @@ class ImmediateCalls:
 
         Raises:
             InvalidArgument: the value is longer, there would be more than 150 keys, or one of them contains NUL.
+            TypeError, ValueError: the codec does not take the value.
 
         Example:
             >>> def flow(ctx, input):

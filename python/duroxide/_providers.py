@@ -129,6 +129,7 @@ class SqliteProvider(Provider):
         Raises:
             TypeError, InvalidArgument: no path, an empty one, or one with NUL.
             ProviderError: no SQLite database, of a newer version, not writable, on a network file system.
+            RuntimeStateError: this is a forked child of a process that used the package, or a subinterpreter.
 
         Example:
             >>> provider = SqliteProvider.open("data/app.db")
@@ -159,6 +160,7 @@ class SqliteProvider(Provider):
 
         Raises:
             ProviderError: there is no memory for it.
+            RuntimeStateError: this is a forked child of a process that used the package, or a subinterpreter.
 
         Example:
             >>> with SqliteProvider.in_memory() as provider:
@@ -209,6 +211,7 @@ class PostgresProvider(Provider):
         Raises:
             TypeError, ValueError: an argument of a wrong type, or out of its range.
             ProviderError: the database cannot be reached or used; the text says why, and never holds the password.
+            RuntimeStateError: this is a forked child of a process that used the package, or a subinterpreter.
 
         Example:
             >>> provider = PostgresProvider.connect(url, schema=schema, max_connections=4)
@@ -250,6 +253,7 @@ class PostgresProvider(Provider):
         Raises:
             TypeError, ValueError: an argument of a wrong type, or out of its range.
             ProviderError: as connect().
+            RuntimeStateError: this is a forked child of a process that used the package, or a subinterpreter.
 
         Example:
             >>> with PostgresProvider.connect_with_schema(url, schema) as provider:
@@ -283,6 +287,7 @@ class PostgresProvider(Provider):
         Raises:
             TypeError, ValueError: an argument of a wrong type, or out of its range.
             ProviderError: as connect(); or azure-identity is missing.
+            RuntimeStateError: this is a forked child of a process that used the package, or a subinterpreter.
 
         Example:
             >>> options = PostgresEntraOptions(credential=credential)  # azure.identity.DefaultAzureCredential()
@@ -315,6 +320,7 @@ class PostgresProvider(Provider):
         Raises:
             TypeError, ValueError: an argument of a wrong type, or out of its range.
             ProviderError: as connect(); or azure-identity is missing.
+            RuntimeStateError: this is a forked child of a process that used the package, or a subinterpreter.
 
         Example:
             >>> options = PostgresEntraOptions(credential=credential, max_connections=4)

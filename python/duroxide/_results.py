@@ -59,9 +59,9 @@ class OrchestrationResult(_Result):
 
     Example:
         >>> client.start_orchestration("order-32", order, 40)
-        >>> client.wait_for_orchestration("order-32").to_dict()
-        {'status': 'Completed', 'output': 40, 'error': None, 'custom_status': None, 'custom_status_version': 0,
-         'blocked': None}
+        >>> client.wait_for_orchestration("order-32")
+        OrchestrationResult(status='Completed', output=40, error=None, custom_status=None, custom_status_version=0,
+                            blocked=None)
     """
 
     status: str
@@ -173,8 +173,8 @@ class InstancePage(_Result):
 
     Example:
         >>> page = client.list_instances(name="nothing of this name")
-        >>> page.items, page.next_cursor
-        ([], None)
+        >>> page
+        InstancePage(items=[], next_cursor=None)
     """
 
     items: list[InstanceInfo]
@@ -450,7 +450,7 @@ class MetricsSnapshot(_Result):
     """What a runtime counted since it started. Also read by key: ``snapshot["orch_starts"]``.
 
     Attributes:
-        orch_starts (int): instances that began; default of this and all others 0.
+        orch_starts (int): instances that began.
         orch_completions (int): instances that completed.
         orch_failures (int): instances that failed, for any reason.
         orch_application_errors (int): of these, by their own code.
@@ -474,11 +474,13 @@ class MetricsSnapshot(_Result):
         >>> snapshot = runtime.metrics_snapshot()
         >>> snapshot.activity_success > 0, snapshot["activity_success"] == snapshot.activity_success
         (True, True)
-        >>> print(*snapshot)
-        orch_starts orch_completions orch_failures orch_application_errors orch_infrastructure_errors
-        orch_configuration_errors orch_poison orch_continue_as_new suborchestration_calls activity_success
-        activity_app_errors activity_infra_errors activity_config_errors activity_poison
-        orch_dispatcher_items_fetched worker_dispatcher_items_fetched provider_errors
+        >>> snapshot
+        MetricsSnapshot(orch_starts=..., orch_completions=..., orch_failures=..., orch_application_errors=...,
+                        orch_infrastructure_errors=..., orch_configuration_errors=..., orch_poison=...,
+                        orch_continue_as_new=..., suborchestration_calls=..., activity_success=...,
+                        activity_app_errors=..., activity_infra_errors=..., activity_config_errors=...,
+                        activity_poison=..., orch_dispatcher_items_fetched=..., worker_dispatcher_items_fetched=...,
+                        provider_errors=...)
     """
 
     orch_starts: int = 0

@@ -31,13 +31,25 @@ __all__ = ["Client"]
 class Client(AioStartingCalls, AioWaitingCalls, AioReadingCalls, AioManagingCalls):
     """duroxide.Client as coroutines: the same methods, arguments, results and errors.
 
+    Times, ids and names are those of duroxide.Client. A coroutine that is cancelled gives its wait up; what had begun
+    to be stored may still be stored.
+
     Args:
-        provider: an open provider; several clients, and runtimes, may share it.
-        codec: how values are stored, see duroxide.Codec; the one that the runtimes have. None: as JSON.
+        provider (Provider): an open provider; several clients, and runtimes, may share it.
+        codec (Codec or None): how values are stored, see duroxide.Codec; the one that the runtimes have. None
+            (default): as JSON.
 
     Raises:
-        TypeError: something else.
+        TypeError: something else was given.
         ConfigurationError: a codec with a name that cannot be stored.
+
+    Example:
+        >>> client = aio.Client(provider)
+        >>> client
+        <aio.Client of <SqliteProvider sqlite in memory>>
+        >>> await client.start_orchestration("first-order", order, 40)
+        >>> (await client.wait_for_orchestration("first-order")).output
+        40
     """
 
     def __init__(self, provider: Provider, *, codec: Optional[Codec] = None) -> None:
