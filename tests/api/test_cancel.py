@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import duroxide
-from harness import LONG_LEASE, WAIT_MS, Engine, eventually, must
+from harness import LONG_LEASE, WAIT_MS, Engine, eventually, must, spawn
 
 
 class Held:
@@ -246,3 +246,51 @@ def test_cancelled_generator_is_closed_and_records_nothing(engine: Engine) -> No
     engine.error(instance)
     assert engine.client.get_status(instance).custom_status == "waiting"
     must(closed, "the generator is closed")
+
+
+ELSEWHERE = """
+import sys, threading
+from duroxide import Runtime, RuntimeOptions
+from harness import LONG_LEASE
+from stores import open_store
+with open_store(sys.argv[1]) as provider:
+    runtime = Runtime(provider, RuntimeOptions(**LONG_LEASE))
+
+    @runtime.register_activity("Held")
+    def held(ctx, input):
+        print("begun", flush=True)
+        while not ctx.is_cancelled():
+            threading.Event().wait(0.005)
+        print("told", flush=True)
+
+    with runtime:
+        sys.stdin.readline()
+"""
+
+
+def test_activity_in_another_process_is_told(file_engine: Engine) -> None:
+    """Its process hears nothing of the turn that cancels it: it looks at its rows from time to time."""
+    engine = file_engine
+    worker = spawn(ELSEWHERE, str(engine.address))
+    kill = threading.Timer(WAIT_MS / 1000, worker.kill)
+    kill.start()
+    try:
+        runtime = engine.runtime()
+
+        @runtime.register_orchestration("W")
+        def workflow(ctx: Any, input: Any) -> Any:
+            yield ctx.schedule_activity("Held")
+
+        runtime.start()
+        instance = engine.start("W")
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "begun\n"
+        engine.client.cancel_instance(instance, "stop")
+        assert engine.error(instance) == "canceled: stop"
+        assert worker.stdout.readline() == "told\n"
+        out, err = worker.communicate("\n", timeout=WAIT_MS / 1000)
+        assert (out, worker.returncode) == ("", 0), err
+    finally:
+        kill.cancel()
+        worker.kill()
+        worker.communicate()
