@@ -8,6 +8,7 @@ import inspect
 import re
 from typing import Any, NamedTuple
 
+import duroxide
 from doc_pages import ROOT
 
 LIST = ROOT / "tests" / "api" / "public_names.txt"
@@ -60,8 +61,10 @@ def _resolve(path: str) -> tuple[type | None, Any]:
 
 
 def parameters(name: Name) -> dict[str, Any]:
-    """The parameters that callers give, with their annotations as text."""
+    """What callers give: the parameters, with their annotations as text; options; keys of a TypedDict."""
     thing = name.thing
+    if thing is duroxide.RuntimeOptions or hasattr(thing, "__total__"):
+        return {n: inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in thing.__annotations__}
     if name.kind == "class" and not _made_by_users(thing):
         return {}
     try:

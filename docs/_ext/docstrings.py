@@ -40,8 +40,15 @@ def returns(app: Any, what: str, name: str, thing: Any, options: Any, lines: lis
             opening = "    "
 
 
+def constants(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Leave out what is said of constants: it is the docstring of ``int`` or ``str``. The page says what they are."""
+    if what == "data":
+        lines.clear()
+
+
 def setup(app: Any) -> dict[str, Any]:
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-signature", hide)
     app.connect("autodoc-process-docstring", returns, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", constants)
     return {"parallel_read_safe": True}

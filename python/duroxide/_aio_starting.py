@@ -268,7 +268,7 @@ class AioStartingCalls(AioCalls):
 
         Args:
             instance_id (str): of the instance.
-            reason (str or None): text for the error, without NUL; default None: ``canceled: ``.
+            reason (str or None): text for the error, without NUL; default None: an empty one.
 
         Raises:
             InvalidArgument: an id that is none, or a reason that is no str or contains NUL.

@@ -116,7 +116,7 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
 
     @property
     def current_utc(self) -> datetime.datetime:
-        """The time of the last event that this code has seen: an aware ``datetime`` in UTC. The same in every replay.
+        """The time of the last event that this code has seen, an aware ``datetime`` in UTC. The same in every replay.
 
         Example:
             >>> def flow(ctx, input):

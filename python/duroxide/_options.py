@@ -210,33 +210,34 @@ class RuntimeOptions:
         orchestration_concurrency (int): turns of orchestrations at once; default 4. With a GIL more than one only
             replaces those that block.
         worker_concurrency (int): activities at once; default 8.
-        dispatcher_poll_interval_ms (int): fall-back for work that another process stored; default 100.
+        dispatcher_poll_interval_ms (int or timedelta): fall-back for work that another process stored; default 100 ms.
         log_level (str): ``trace``, ``debug``, ``info`` (default), ``warn``, ``error``, ``off``, or a filter as in
             RUST_LOG.
         log_format (str): of the lines on stderr: ``pretty`` (default), ``json``, ``compact``.
         service_name (str): in every log record; default ``"duroxide"``.
         service_version (str or None): in every log record; default None: left out.
         max_sessions_per_runtime (int): sessions held at once, idle ones too; default 10.
-        session_idle_timeout_ms (int): after which an idle session may move; default 300,000.
+        session_idle_timeout_ms (int or timedelta): after which an idle session may move; default 300,000 ms.
         worker_node_id (str or None): label of this node, so that sessions find it again after a restart; default None:
             a new one.
         worker_tag_filter (str): which activities it takes: text, or made by TagFilter; default ``"default_only"``.
-        worker_lock_timeout_ms, orchestrator_lock_timeout_ms (int): the node's lease is the first or twice the second,
-            whichever is less, and at least 1 s; default 30,000 and 5,000. Work of a process that died without a trace
-            is taken over after it.
-        worker_lock_renewal_buffer_ms, orchestrator_lock_renewal_buffer_ms (int): accepted, without effect; default
-            5,000 and 2,000.
-        session_lock_timeout_ms, session_lock_renewal_buffer_ms (int): accepted, without effect; default 30,000 and
-            5,000.
+        worker_lock_timeout_ms, orchestrator_lock_timeout_ms (int or timedelta): the node's lease is the first or twice
+            the second, whichever is less, and at least 1 s; default 30,000 and 5,000 ms. Work of a process that died
+            without a trace is taken over after it.
+        worker_lock_renewal_buffer_ms, orchestrator_lock_renewal_buffer_ms (int or timedelta): accepted, without effect;
+            default 5,000 and 2,000 ms.
+        session_lock_timeout_ms, session_lock_renewal_buffer_ms (int or timedelta): accepted, without effect; default
+            30,000 and 5,000 ms.
         max_attempts (int): of work during which processes died, until it is given up; default 10.
         on_nondeterminism (str): what happens to an instance whose code does not fit its history: ``"fail"`` (default)
             fails it; with ``"block"`` it keeps its history and stays Running, is logged, and shown by ``get_status``,
             ``get_waiting``, ``list_instances(blocked=True)`` and ``Runtime.health()``; it goes on by itself once code
             that fits is deployed.
         live_executions (int): suspended orchestrations kept in memory; default 10,000; 0 replays at every turn.
-        activity_cancellation_grace_ms (int): after which a cancelled activity that goes on loses its slot; default
-            10,000.
-        activity_timeout_ms (int or None): for activities without a time-out of their own; default None: no limit.
+        activity_cancellation_grace_ms (int or timedelta): after which a cancelled activity that goes on loses its slot;
+            default 10,000 ms.
+        activity_timeout_ms (int or timedelta or None): for activities without a time-out of their own, in ms or as a
+            timedelta; default None: no limit.
         verify_replay (float or None): share of orchestrations that are replayed when they end, to find nondeterminism;
             default None: 1.0 in memory, 0.01 else.
         codec (Codec or None): how values are stored, see Codec; default None: as JSON. Clients need the same one.

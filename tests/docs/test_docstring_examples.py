@@ -129,3 +129,27 @@ def test_example_gives_what_it_says(
         for name, value in own.items():
             if isinstance(value, (SqliteProvider, PostgresProvider)) and value is not names.get(name):
                 value.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (">>> 1 + 1\n3\n", AssertionError),
+        (">>> 1 + 1\n", AssertionError),
+        (">>> x = 1\n1\n", AssertionError),
+        (">>> {}['a']\n", KeyError),
+        (">>> {}['a']\nTraceback (most recent call last):\nKeyError: 'b'\n", AssertionError),
+        (">>> 1 + 1\nTraceback (most recent call last):\nKeyError: 'a'\n", AssertionError),
+        (">>> import asyncio\n>>> await asyncio.sleep(0, 1)\n2\n", AssertionError),
+        (">>> async def f():\n...     raise KeyError('a')\n>>> await f()\n", KeyError),
+    ],
+)
+def test_an_example_that_does_not_is_found_out(text: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Example("wrong", text).run({})
+
+
+def test_examples_are_found() -> None:
+    names = {example.values[0].name for example in examples()}
+    assert {"duroxide.Client.start_orchestration", "duroxide.aio.Client.get_status", "duroxide.WaitTimeout"} <= names
+    assert len(names) > 200

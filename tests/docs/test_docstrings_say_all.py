@@ -89,10 +89,18 @@ def test_field_is_named_and_used_in_the_docstring_of_its_class(name: Name) -> No
     for cls in bases(name.owner):
         entry = entries(cls, "Attributes", "Args").get(name.field)
         if entry is not None:
-            example = sections(cls).get("Example", "")
-            assert re.search(rf"\b{name.field}\b", example), f"the example of {cls.__name__} does not use it"
-            return
-    raise AssertionError(f"{name.owner.__name__} does not name it")
+            break
+    else:
+        raise AssertionError(f"{name.owner.__name__} does not name it")
+    said, text = entry
+    declared = vars(cls).get("__annotations__", {}).get(name.field, "Any")
+    wanted = shown(getattr(declared, "__forward_arg__", declared))  # the keys of a TypedDict are ForwardRef
+    taken = said.replace(" or timedelta", "") if cls is duroxide.RuntimeOptions else said  # read as ms
+    assert "Any" in wanted or taken == wanted
+    assert not name.field.endswith(("_ms", "_at", "_before", "since")) or re.search(r"\bms\b", text), "no unit"
+    assert re.search(rf"\b{name.field}\b", sections(cls).get("Example", "")), (
+        f"{cls.__name__}'s example does not use it"
+    )
 
 
 @pytest.mark.parametrize("name", of_kind("constant"))
@@ -146,8 +154,6 @@ def test_parameters_have_types_units_and_defaults(name: Name) -> None:
     known = entries(name.thing, "Args", "Attributes")
     wrong = []
     for parameter, declared in parameters(name).items():
-        if parameter == "**options":
-            continue  # RuntimeOptions: its options are its fields
         if parameter not in known:
             wrong.append(f"{parameter}: no entry")
             continue
@@ -188,6 +194,14 @@ def test_errors_that_it_raises_are_named(name: Name) -> None:
         return
     documented = (*documented_errors(name), *UNREACHED.get(name.path, ()))
     assert [e.__name__ for e in raised(name.thing, name.owner) if not issubclass(e, documented)] == []
+
+
+def test_errors_are_found_through_calls_and_not_behind_handlers() -> None:
+    client, runtime = duroxide.Client, duroxide.Runtime
+    assert raised(client.start_orchestration, client) >= {duroxide.InvalidArgument, TypeError, ValueError}
+    assert duroxide.InvalidArgument not in raised(duroxide.TagFilter.tags)  # made a ConfigurationError
+    assert raised(runtime.health, runtime) == {duroxide.RuntimeStateError}
+    assert raised(duroxide.InstanceTree.to_dict, duroxide.InstanceTree) == set()
 
 
 @pytest.mark.parametrize("name", [n.field for n in NAMES if n.owner is duroxide.Client])
