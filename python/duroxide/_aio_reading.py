@@ -41,8 +41,7 @@ class AioReadingCalls(AioCalls):
         """The ids of the instances whose current execution has this status, newest first.
 
         Args:
-            status (str): ``"Running"``, ``"Completed"``, ``"Failed"``, ``"ContinuedAsNew"``; of an unknown one there
-                are none.
+            status (str): ``"Running"``, ``"Completed"`` or ``"Failed"``; of an unknown one there are none.
 
         Raises:
             InvalidArgument: no str, or an empty one.

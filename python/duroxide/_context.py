@@ -40,8 +40,8 @@ class _NothingMade(list):  # type: ignore[type-arg]
 class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
     """What an orchestration function asks the engine through.
 
-    Methods that give a task do nothing until the task is yielded. The others act at once. All raise RuntimeStateError
-    when they are called from somewhere else than the orchestration's own code, on its own thread.
+    Methods that give a task do nothing until the task is yielded. All others act at once. All others raise
+    RuntimeStateError outside the orchestration's own code, and on another thread.
 
     A context made by hand, ``OrchestrationContext({"instance_id": "test-1"})``, has no engine behind it: its immediate
     calls reach nobody, so that a generator can be stepped by hand in a unit test.

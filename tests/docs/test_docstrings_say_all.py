@@ -172,7 +172,7 @@ def test_parameters_have_types_units_and_defaults(name: Name) -> None:
 
 # What is found, but cannot happen with the arguments that are passed on.
 UNREACHED = {"duroxide.Runtime": (ValueError,), "duroxide.Runtime.run_forever": (TypeError, ValueError)}
-_OF_ALL = re.compile(r"\b(?:Every method|All) raises? (\w+)")
+_OF_ALL = re.compile(r"\b(?:Every method|All others) raises? (\w+)")
 
 
 def documented_errors(name: Name) -> tuple[type[BaseException], ...]:
