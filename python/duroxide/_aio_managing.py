@@ -29,7 +29,7 @@ class AioManagingCalls(AioCalls):
         Raises:
             InstanceRunning: it is running.
             InstanceNotFound: ``Instance {id} not found``.
-            InvalidArgument: an id that is none; or it is a child: delete its root.
+            InvalidArgument: an id that is not valid; or it is a child: delete its root.
             ProviderError: the storage failed.
 
         Example:
@@ -78,7 +78,7 @@ class AioManagingCalls(AioCalls):
 
         Raises:
             InstanceNotFound: ``Instance {id} not found``.
-            InvalidArgument: an id that is none, or options of a wrong type or out of their range.
+            InvalidArgument: an id that is not valid, or options of a wrong type or out of their range.
             ProviderError: the storage failed.
 
         Example:
@@ -131,7 +131,7 @@ class AioManagingCalls(AioCalls):
 
         Raises:
             InstanceNotFound: ``Instance {id} not found``.
-            InvalidArgument: an id that is none; or it has completed, or failed by its own code or by cancellation.
+            InvalidArgument: an id that is not valid; or it has completed, or failed by its own code or by cancellation.
             ProviderError: the storage failed.
 
         Example:

@@ -33,8 +33,8 @@ class AioStartingCalls(AioCalls):
             delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
-            InvalidArgument: an id or name that is none, or an unknown ``if_exists``.
+            TypeError, ValueError: the input is not JSON, or a time is not valid. Nothing was stored.
+            InvalidArgument: an id or name that is not valid, or an unknown ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
             ProviderError: the storage failed.
 
@@ -75,8 +75,9 @@ class AioStartingCalls(AioCalls):
             delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
-            InvalidArgument: an id or name that is none, a version that is not semantic, or an unknown ``if_exists``.
+            TypeError, ValueError: the input is not JSON, or a time is not valid. Nothing was stored.
+            InvalidArgument: an id or name that is not valid, a version that is not semantic, or an unknown
+                ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
             ProviderError: the storage failed.
 
@@ -113,8 +114,8 @@ class AioStartingCalls(AioCalls):
             delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
-            InvalidArgument: an id or name that is none, or an unknown ``if_exists``.
+            TypeError, ValueError: the input is not JSON, or a time is not valid. Nothing was stored.
+            InvalidArgument: an id or name that is not valid, or an unknown ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
             ProviderError: the storage failed.
 
@@ -153,8 +154,9 @@ class AioStartingCalls(AioCalls):
             delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
-            InvalidArgument: an id or name that is none, a version that is not semantic, or an unknown ``if_exists``.
+            TypeError, ValueError: the input is not JSON, or a time is not valid. Nothing was stored.
+            InvalidArgument: an id or name that is not valid, a version that is not semantic, or an unknown
+                ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
             ProviderError: the storage failed.
 
@@ -180,7 +182,7 @@ class AioStartingCalls(AioCalls):
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
-            InvalidArgument: an id or name that is none.
+            InvalidArgument: an id or name that is not valid.
             ProviderError: the storage failed.
 
         Example:
@@ -205,7 +207,7 @@ class AioStartingCalls(AioCalls):
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
-            InvalidArgument: an id or name that is none.
+            InvalidArgument: an id or name that is not valid.
             ProviderError: the storage failed.
 
         Example:
@@ -227,7 +229,7 @@ class AioStartingCalls(AioCalls):
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
-            InvalidArgument: an id or name that is none.
+            InvalidArgument: an id or name that is not valid.
             ProviderError: the storage failed.
 
         Example:
@@ -251,7 +253,7 @@ class AioStartingCalls(AioCalls):
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
-            InvalidArgument: an id or name that is none.
+            InvalidArgument: an id or name that is not valid.
             ProviderError: the storage failed.
 
         Example:
@@ -271,7 +273,7 @@ class AioStartingCalls(AioCalls):
             reason (str or None): text for the error, without NUL; default None: an empty one.
 
         Raises:
-            InvalidArgument: an id that is none, or a reason that is no str or contains NUL.
+            InvalidArgument: an id that is not valid, or a reason that is no str or contains NUL.
             TypeError, ValueError: the codec does not take the reason.
             ProviderError: the storage failed.
 

@@ -113,7 +113,7 @@ class AioWaitingCalls(AioCalls):
 
         Raises:
             TypeError, ValueError: the time is no int or timedelta, or is negative.
-            InvalidArgument: an id that is none, or a version that is no int from 0 to 2**63 - 1.
+            InvalidArgument: an id that is not valid, or a version that is no int from 0 to 2**63 - 1.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 
@@ -138,7 +138,7 @@ class AioWaitingCalls(AioCalls):
             key (str): at most 2,048 bytes in UTF-8.
 
         Raises:
-            InvalidArgument: an id or key that is none.
+            InvalidArgument: an id or key that is not valid.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 
@@ -160,7 +160,7 @@ class AioWaitingCalls(AioCalls):
             key (str): at most 2,048 bytes in UTF-8.
 
         Raises:
-            InvalidArgument: an id or key that is none.
+            InvalidArgument: an id or key that is not valid.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 
@@ -186,7 +186,7 @@ class AioWaitingCalls(AioCalls):
         Raises:
             WaitTimeout: ``Timed out waiting for value '{key}' on instance '{id}'``.
             TypeError, ValueError: the time is no int or timedelta, or is negative.
-            InvalidArgument: an id or key that is none.
+            InvalidArgument: an id or key that is not valid.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 
@@ -212,7 +212,7 @@ class AioWaitingCalls(AioCalls):
         Raises:
             WaitTimeout: ``Timed out waiting for value '{key}' on instance '{id}'``.
             TypeError, ValueError: the time is no int or timedelta, or is negative.
-            InvalidArgument: an id or key that is none.
+            InvalidArgument: an id or key that is not valid.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 

@@ -31,7 +31,7 @@ class ManagingCalls(ClientCalls):
         Raises:
             InstanceRunning: it is running.
             InstanceNotFound: ``Instance {id} not found``.
-            InvalidArgument: an id that is none; or it is a child: delete its root.
+            InvalidArgument: an id that is not valid; or it is a child: delete its root.
             ProviderError: the storage failed.
 
         Example:
@@ -80,7 +80,7 @@ class ManagingCalls(ClientCalls):
 
         Raises:
             InstanceNotFound: ``Instance {id} not found``.
-            InvalidArgument: an id that is none, or options of a wrong type or out of their range.
+            InvalidArgument: an id that is not valid, or options of a wrong type or out of their range.
             ProviderError: the storage failed.
 
         Example:
@@ -133,7 +133,7 @@ class ManagingCalls(ClientCalls):
 
         Raises:
             InstanceNotFound: ``Instance {id} not found``.
-            InvalidArgument: an id that is none; or it has completed, or failed by its own code or by cancellation.
+            InvalidArgument: an id that is not valid; or it has completed, or failed by its own code or by cancellation.
             ProviderError: the storage failed.
 
         Example:

@@ -181,7 +181,7 @@ class ReadingCalls(ClientCalls):
 
         Raises:
             InstanceNotFound: ``get_execution_info: Execution {n} not found for instance {id}``.
-            InvalidArgument: an id that is none, or an execution that is no int from 0 on.
+            InvalidArgument: an id that is not valid, or an execution that is no int from 0 on.
             ProviderError: the storage failed.
 
         Example:
@@ -229,7 +229,7 @@ class ReadingCalls(ClientCalls):
             execution_id (int): which, from 1.
 
         Raises:
-            InvalidArgument: an id that is none, or an execution that is no int from 0 on.
+            InvalidArgument: an id that is not valid, or an execution that is no int from 0 on.
             ProviderError: the storage failed.
 
         Example:

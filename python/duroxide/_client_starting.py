@@ -38,8 +38,8 @@ class StartingCalls(ClientCalls):
             delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
-            InvalidArgument: an id or name that is none, or an unknown ``if_exists``.
+            TypeError, ValueError: the input is not JSON, or a time is not valid. Nothing was stored.
+            InvalidArgument: an id or name that is not valid, or an unknown ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
             ProviderError: the storage failed.
 
@@ -78,8 +78,9 @@ class StartingCalls(ClientCalls):
             delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
-            InvalidArgument: an id or name that is none, a version that is not semantic, or an unknown ``if_exists``.
+            TypeError, ValueError: the input is not JSON, or a time is not valid. Nothing was stored.
+            InvalidArgument: an id or name that is not valid, a version that is not semantic, or an unknown
+                ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
             ProviderError: the storage failed.
 
@@ -112,8 +113,8 @@ class StartingCalls(ClientCalls):
             delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
-            InvalidArgument: an id or name that is none, or an unknown ``if_exists``.
+            TypeError, ValueError: the input is not JSON, or a time is not valid. Nothing was stored.
+            InvalidArgument: an id or name that is not valid, or an unknown ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
             ProviderError: the storage failed.
 
@@ -148,8 +149,9 @@ class StartingCalls(ClientCalls):
             delay_ms (int or timedelta): how long it waits before it begins, in ms or as a timedelta; default 0.
 
         Raises:
-            TypeError, ValueError: the input is not JSON, or a time is none. Nothing was stored.
-            InvalidArgument: an id or name that is none, a version that is not semantic, or an unknown ``if_exists``.
+            TypeError, ValueError: the input is not JSON, or a time is not valid. Nothing was stored.
+            InvalidArgument: an id or name that is not valid, a version that is not semantic, or an unknown
+                ``if_exists``.
             InstanceExists: the id is in use, with ``if_exists="raise"``.
             ProviderError: the storage failed.
 
@@ -193,7 +195,7 @@ class StartingCalls(ClientCalls):
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
-            InvalidArgument: an id or name that is none.
+            InvalidArgument: an id or name that is not valid.
             ProviderError: the storage failed.
 
         Example:
@@ -218,7 +220,7 @@ class StartingCalls(ClientCalls):
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
-            InvalidArgument: an id or name that is none.
+            InvalidArgument: an id or name that is not valid.
             ProviderError: the storage failed.
 
         Example:
@@ -240,7 +242,7 @@ class StartingCalls(ClientCalls):
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
-            InvalidArgument: an id or name that is none.
+            InvalidArgument: an id or name that is not valid.
             ProviderError: the storage failed.
 
         Example:
@@ -264,7 +266,7 @@ class StartingCalls(ClientCalls):
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
-            InvalidArgument: an id or name that is none.
+            InvalidArgument: an id or name that is not valid.
             ProviderError: the storage failed.
 
         Example:
@@ -284,7 +286,7 @@ class StartingCalls(ClientCalls):
             reason (str or None): text for the error, without NUL; default None: an empty one.
 
         Raises:
-            InvalidArgument: an id that is none, or a reason that is no str or contains NUL.
+            InvalidArgument: an id that is not valid, or a reason that is no str or contains NUL.
             TypeError, ValueError: the codec does not take the reason.
             ProviderError: the storage failed.
 

@@ -115,7 +115,7 @@ class WaitingCalls(ClientCalls):
 
         Raises:
             TypeError, ValueError: the time is no int or timedelta, or is negative.
-            InvalidArgument: an id that is none, or a version that is no int from 0 to 2**63 - 1.
+            InvalidArgument: an id that is not valid, or a version that is no int from 0 to 2**63 - 1.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 
@@ -147,7 +147,7 @@ class WaitingCalls(ClientCalls):
             key (str): at most 2,048 bytes in UTF-8.
 
         Raises:
-            InvalidArgument: an id or key that is none.
+            InvalidArgument: an id or key that is not valid.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 
@@ -171,7 +171,7 @@ class WaitingCalls(ClientCalls):
             key (str): at most 2,048 bytes in UTF-8.
 
         Raises:
-            InvalidArgument: an id or key that is none.
+            InvalidArgument: an id or key that is not valid.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 
@@ -199,7 +199,7 @@ class WaitingCalls(ClientCalls):
         Raises:
             WaitTimeout: ``Timed out waiting for value '{key}' on instance '{id}'``.
             TypeError, ValueError: the time is no int or timedelta, or is negative.
-            InvalidArgument: an id or key that is none.
+            InvalidArgument: an id or key that is not valid.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 
@@ -223,7 +223,7 @@ class WaitingCalls(ClientCalls):
         Raises:
             WaitTimeout: ``Timed out waiting for value '{key}' on instance '{id}'``.
             TypeError, ValueError: the time is no int or timedelta, or is negative.
-            InvalidArgument: an id or key that is none.
+            InvalidArgument: an id or key that is not valid.
             CodecError: what is stored was made by another codec, or with another key.
             ProviderError: the storage failed.
 

@@ -160,7 +160,7 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
             name (str): what ``client.raise_event`` names.
 
         Raises:
-            InvalidArgument: a name that is none (at the call).
+            InvalidArgument: a name that is not valid (at the call).
 
         Example:
             >>> def flow(ctx, input):
@@ -184,7 +184,7 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
             queue_name (str): what ``client.enqueue_event`` names.
 
         Raises:
-            InvalidArgument: a name that is none (at the call).
+            InvalidArgument: a name that is not valid (at the call).
 
         Example:
             >>> def flow(ctx, input):
@@ -209,7 +209,7 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
             key (str): at most 2,048 bytes in UTF-8.
 
         Raises:
-            InvalidArgument: an id or key that is none (at the call).
+            InvalidArgument: an id or key that is not valid (at the call).
             TypeError, ValueError: the codec does not take them (at the call).
             ActivityError: the value cannot be read (at the yield).
 
@@ -261,7 +261,7 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
                 own.
 
         Raises:
-            TypeError: no list of tasks (at the call), or a member that is none (at the yield).
+            TypeError: no list of tasks (at the call), or a member that is no task (at the yield).
 
         Example:
             >>> def flow(ctx, input):
@@ -300,7 +300,7 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
                 own.
 
         Raises:
-            TypeError: no list of tasks (at the call), or a member that is none (at the yield).
+            TypeError: no list of tasks (at the call), or a member that is no task (at the yield).
 
         Example:
             >>> def flow(ctx, input):

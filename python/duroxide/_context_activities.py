@@ -84,7 +84,7 @@ class ActivityCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or session id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or session id that is not valid, or a function that is not registered (at the call).
             ActivityError, ActivityTimeout: the activity failed, or took too long (at the yield).
 
         Example:
@@ -122,7 +122,7 @@ class ActivityCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or session id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or session id that is not valid, or a function that is not registered (at the call).
             ActivityError: the activity failed (at the yield).
 
         Example:
@@ -159,7 +159,7 @@ class ActivityCalls(Scheduling):
         Raises:
             TypeError, ValueError: the input is not JSON; ``retry`` is no dictionary, has an unknown key or value, or
                 ``max_attempts`` below 1 (at the call).
-            InvalidArgument: a name that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name that is not valid, or a function that is not registered (at the call).
             ActivityError, ActivityTimeout: the last attempt's failure, or time ran out (at the yield).
 
         Example:
@@ -199,7 +199,7 @@ class ActivityCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON, or ``retry`` is refused, see RetryPolicy (at the call).
-            InvalidArgument: a name or session id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or session id that is not valid, or a function that is not registered (at the call).
             ActivityError, ActivityTimeout: the last attempt's failure, or time ran out (at the yield).
 
         Example:

@@ -43,7 +43,7 @@ class OrchestrationCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name that is not valid, or a function that is not registered (at the call).
             SubOrchestrationError: the child failed (at the yield); the text is that of its failure.
             Cancelled: the child was cancelled (at the yield).
 
@@ -86,7 +86,7 @@ class OrchestrationCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or id that is not valid, or a function that is not registered (at the call).
             SubOrchestrationError: the child failed, or the id is in use (at the yield).
             Cancelled: the child was cancelled (at the yield).
 
@@ -112,7 +112,7 @@ class OrchestrationCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name that is none, or a version that is not semantic (at the call).
+            InvalidArgument: a name that is not valid, or a version that is not semantic (at the call).
             SubOrchestrationError: the child failed (at the yield); the text is that of its failure.
             Cancelled: the child was cancelled (at the yield).
 
@@ -138,7 +138,7 @@ class OrchestrationCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or id that is none, or a version that is not semantic (at the call).
+            InvalidArgument: a name or id that is not valid, or a version that is not semantic (at the call).
             SubOrchestrationError: the child failed, or the id is in use (at the yield).
             Cancelled: the child was cancelled (at the yield).
 
@@ -162,7 +162,7 @@ class OrchestrationCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or id that is not valid, or a function that is not registered (at the call).
 
         Example:
             >>> def flow(ctx, amount):
@@ -186,7 +186,7 @@ class OrchestrationCalls(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or id that is none, or a version that is not semantic (at the call).
+            InvalidArgument: a name or id that is not valid, or a version that is not semantic (at the call).
 
         Example:
             >>> def flow(ctx, name):

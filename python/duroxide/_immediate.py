@@ -143,7 +143,7 @@ class ImmediateCalls:
             key (str): at most 2,048 bytes in UTF-8.
 
         Raises:
-            InvalidArgument: a key that is none.
+            InvalidArgument: a key that is not valid.
 
         Example:
             >>> def flow(ctx, input):
@@ -208,7 +208,7 @@ class ImmediateCalls:
             key (str): at most 2,048 bytes in UTF-8.
 
         Raises:
-            InvalidArgument: a key that is none.
+            InvalidArgument: a key that is not valid.
 
         Example:
             >>> def flow(ctx, input):

@@ -190,7 +190,7 @@ class Runtime:
             fn (function or None): the function; default None: the call gives a decorator.
 
         Raises:
-            RegistrationError: as register_orchestration; a version that is none or not the latest.
+            RegistrationError: as register_orchestration; a version that is not semantic, or not the latest.
 
         Example:
             >>> store = SqliteProvider.in_memory()

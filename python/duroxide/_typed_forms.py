@@ -37,7 +37,7 @@ class TypedForms(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name that is not valid, or a function that is not registered (at the call).
             ActivityError: the activity failed (at the yield).
             TypeError: the result is not a ``result_type`` (at the yield); the text says where in it.
 
@@ -77,7 +77,7 @@ class TypedForms(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or session id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or session id that is not valid, or a function that is not registered (at the call).
             ActivityError: the activity failed (at the yield).
             TypeError: the result is not a ``result_type`` (at the yield); the text says where in it.
 
@@ -118,7 +118,7 @@ class TypedForms(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON, or ``retry`` is refused, see RetryPolicy (at the call).
-            InvalidArgument: a name that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name that is not valid, or a function that is not registered (at the call).
             ActivityError, ActivityTimeout: the last attempt's failure, or time ran out (at the yield).
             TypeError: the result is not a ``result_type`` (at the yield); the text says where in it.
 
@@ -161,7 +161,7 @@ class TypedForms(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON, or ``retry`` is refused, see RetryPolicy (at the call).
-            InvalidArgument: a name or session id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or session id that is not valid, or a function that is not registered (at the call).
             ActivityError, ActivityTimeout: the last attempt's failure, or time ran out (at the yield).
             TypeError: the result is not a ``result_type`` (at the yield); the text says where in it.
 
@@ -207,7 +207,7 @@ class TypedForms(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name that is not valid, or a function that is not registered (at the call).
             SubOrchestrationError: the child failed (at the yield); the text is that of its failure.
             Cancelled: the child was cancelled (at the yield).
             TypeError: the result is not a ``result_type`` (at the yield); the text says where in it.
@@ -248,7 +248,7 @@ class TypedForms(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or id that is not valid, or a function that is not registered (at the call).
             SubOrchestrationError: the child failed, or the id is in use (at the yield).
             Cancelled: the child was cancelled (at the yield).
             TypeError: the result is not a ``result_type`` (at the yield); the text says where in it.
@@ -280,7 +280,7 @@ class TypedForms(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or id that is none, or a function that is not registered (at the call).
+            InvalidArgument: a name or id that is not valid, or a function that is not registered (at the call).
 
         Example:
             >>> def flow(ctx, input):
@@ -305,7 +305,7 @@ class TypedForms(Scheduling):
 
         Raises:
             TypeError, ValueError: the input is not JSON (at the call).
-            InvalidArgument: a name or id that is none, or a version that is not semantic (at the call).
+            InvalidArgument: a name or id that is not valid, or a version that is not semantic (at the call).
 
         Example:
             >>> def flow(ctx, input):
@@ -329,7 +329,7 @@ class TypedForms(Scheduling):
             result_type (type or None): see schedule_activity_typed; default None: as JSON gives it.
 
         Raises:
-            InvalidArgument: a name that is none (at the call).
+            InvalidArgument: a name that is not valid (at the call).
             TypeError: the data is not a ``result_type`` (at the yield); the text says where in it.
 
         Example:
@@ -359,7 +359,7 @@ class TypedForms(Scheduling):
             result_type (type or None): see schedule_activity_typed; default None: as JSON gives it.
 
         Raises:
-            InvalidArgument: a name that is none (at the call).
+            InvalidArgument: a name that is not valid (at the call).
             TypeError: the data is not a ``result_type`` (at the yield); the text says where in it.
 
         Example:
