@@ -261,9 +261,13 @@ def python(source: str, *args: str, timeout: float = 60, **env: str) -> subproce
 
 
 def spawn(source: str, *args: str, **env: str) -> subprocess.Popen[str]:
-    """Start a script in a process of its own, with pipes to talk to it."""
+    """Start a script in a process of its own, with pipes to talk to it.
+
+    It hears Ctrl-C even where the tests themselves are deaf to it, as in the background of a shell.
+    """
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(source), *args],
+        [sys.executable, "-c", hears + textwrap.dedent(source), *args],
         env=environment(**env),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
