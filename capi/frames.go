@@ -20,7 +20,7 @@ import (
 //	to a lane          u8 op | u64 execution | u32 branch | what the op needs
 //	from a lane        see readYield, readActivity
 
-const protocolVersion = 1
+const protocolVersion = 2
 
 // What a lane is asked to do.
 const (
@@ -29,7 +29,7 @@ const (
 	laneClose       = 3 // -> nothing
 	laneSame        = 4 // text, text -> u8
 	laneForget      = 5 // -> nothing
-	laneActivity    = 6 // activity -> result
+	laneActivity    = 6 // activity -> result; in the place of the execution the number of its flight
 )
 
 // Kinds of resolution and of value.
@@ -362,7 +362,8 @@ func (r *reader) task(t *replay.Task, depth int) {
 
 // readActivity reads how an activity ended.
 //
-//	u8 kind: 0 = text output; 1 = failure: u8 non-retryable, message, type, traceback; 2 = given back; 3 = given back, its input cannot be read here
+//	u8 kind: 0 = text output; 1 = failure: u8 non-retryable, message, type, traceback; 2 = given back;
+//	3 = given back, its input cannot be read here; 4 = it goes on without the lane, see readEnds
 func readActivity(answer string, a *engine.Activity) (engine.ActivityResult, error) {
 	r := reader{rest: answer}
 	var res engine.ActivityResult
@@ -377,8 +378,26 @@ func readActivity(answer string, a *engine.Activity) (engine.ActivityResult, err
 		res.GiveBack = true
 	case 3:
 		res.Unable = true
+	case 4:
+		res.Detached = true
 	default:
 		return res, errFrame
 	}
 	return res, r.err
+}
+
+// flightEnd is how an activity ended that went on without its lane.
+type flightEnd struct {
+	id     uint64
+	answer string // see readActivity
+}
+
+// readEnds reads several ends: each is u64 flight, text answer.
+func readEnds(body string) ([]flightEnd, error) {
+	r := reader{rest: body}
+	var ends []flightEnd
+	for r.rest != "" {
+		ends = append(ends, flightEnd{id: uint64(r.i64()), answer: r.text()})
+	}
+	return ends, r.err
 }

@@ -7,7 +7,6 @@ import "C"
 
 import (
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -55,21 +54,19 @@ func (h *host) Forget(id engine.ExecutionID) {
 
 // RunActivity implements engine.Host.
 func (h *host) RunActivity(a *engine.Activity) engine.ActivityResult {
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	var flag uintptr
-	if a.Cancelled != nil {
-		pin.Pin(a.Cancelled)
-		flag = uintptr(unsafe.Pointer(a.Cancelled))
-	}
-	h.in.head(laneActivity, 0, 0)
-	h.in.activity(a, flag)
+	id := flights.take(h.rt, a)
+	h.in.head(laneActivity, engine.ExecutionID(id), 0)
+	h.in.activity(a, uintptr(unsafe.Pointer(a.Cancelled)))
 	answer, ok := h.ask()
 	if ok {
 		if res, err := readActivity(answer, a); err == nil {
+			if !res.Detached {
+				flights.land(id)
+			}
 			return res
 		}
 	}
+	// What was thrown into the callback may have come after it had begun a flight: its flag stays where it is.
 	return engine.ActivityResult{Failure: &history.Failure{
 		Kind: history.ActivityError, Activity: a.Name, Attempt: max(a.Attempt, 1),
 		Message: fmt.Sprintf("Activity '%s' call failed: it was interrupted from outside", a.Name),

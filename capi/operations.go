@@ -52,6 +52,8 @@ var operations = [...]operation{
 	50: opHealth,
 	51: opPullLogs,
 	52: opLog,
+	53: opEndActivities,
+	54: opLaneFailed,
 
 	90: opMortal,
 	91: opLivesLeft,
@@ -77,7 +79,7 @@ func isWithdrawn(code int, r *request) bool {
 // to it may, as long as another process holds the file's lock. A server may be long in answering whatever it is asked.
 func isPrompt(code int, r *request) bool {
 	switch code {
-	case 0, 5, 7, 8, 40, 41, 42, 46, 47, 48, 49, 52:
+	case 0, 5, 7, 8, 40, 41, 42, 46, 47, 48, 49, 52, 53, 54:
 		return true
 	case 14, 20, 23, 24, 27, 28, 29:
 		p, err := provider(r)

@@ -131,7 +131,13 @@ func opRegisterActivity(r *request) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return nil, "", engineError(rt.engine.RegisterActivity(r.body))
+	h, err := header[struct {
+		Blocks bool `json:"b"`
+	}](r)
+	if err != nil {
+		return nil, "", err
+	}
+	return nil, "", engineError(rt.engine.RegisterActivity(r.body, h.Blocks))
 }
 
 func opRegisterOrchestration(r *request) (any, string, error) {
@@ -175,6 +181,20 @@ func opSupervise(r *request) (any, string, error) {
 	}
 	q := rt.engine.Supervise()
 	return [2]int64{q.ID, int64(q.Kind)}, "", nil
+}
+
+// opLaneFailed tells that Python could not make the thread of a lane.
+func opLaneFailed(r *request) (any, string, error) {
+	rt, err := runtimeOf(r)
+	if err != nil {
+		return nil, "", err
+	}
+	kind, err := header[int64](r)
+	if err != nil {
+		return nil, "", err
+	}
+	rt.engine.LaneFailed(engine.LaneKind(kind))
+	return nil, "", nil
 }
 
 // opExiting tells the runtime that the process is ending.

@@ -45,6 +45,11 @@ type job struct {
 	suspected bool  // counted in suspects
 	attempted bool  // an attempt was written for this run
 	epoch     int
+
+	// While its activity runs:
+	run  RunID
+	lane *lane           // nil once it goes on without one
+	end  *ActivityResult // told before its lane had answered that it goes on without one
 }
 
 // addJobsLocked takes newly claimed jobs.
@@ -98,6 +103,9 @@ func (r *Runtime) startedLocked(l *lane, j *job) {
 	j.state = jobRunning
 	j.begun = r.now()
 	l.job = j
+	r.nextRun++
+	j.run, j.lane = RunID(r.nextRun), l
+	r.runs[j.run] = j
 	r.armClockLocked(j.begun + int64(r.timing.lostJobs))
 	timeout := time.Duration(j.TimeoutMS) * time.Millisecond
 	if timeout == 0 {
@@ -105,7 +113,7 @@ func (r *Runtime) startedLocked(l *lane, j *job) {
 	}
 	if timeout > 0 {
 		j.deadline = j.begun + int64(timeout)
-		r.armClockLocked(j.deadline)
+		r.overdueAtLocked(j.deadline)
 	}
 }
 
@@ -115,11 +123,11 @@ func (r *Runtime) runJob(l *lane, j *job) {
 		switch verdict, attempts := r.judgeJob(j); verdict {
 		case suspectMayRun:
 		case suspectMustWait:
-			r.freeJob(l, j)
+			r.freeJob(j)
 			r.giveBack(j, suspectPause)
 			return
 		case suspectIsPoison:
-			r.freeJob(l, j)
+			r.freeJob(j)
 			r.finishJob(j, ActivityResult{Failure: &history.Failure{
 				Kind: history.PoisonActivity, Activity: j.Name, Attempt: j.Attempt,
 				Message: fmt.Sprintf("activity %s#%d exceeded %d attempts (max %d)", j.Name, j.Schedule, attempts, r.opt.MaxAttempts),
@@ -133,22 +141,41 @@ func (r *Runtime) runJob(l *lane, j *job) {
 	}
 	prefix := j.Life + "/" + strconv.FormatInt(j.Execution, 10) + "/"
 	a := &Activity{
-		Job: j.Job, WorkerID: string(r.nodeID()) + "/" + strconv.FormatInt(l.id, 10),
+		Job: j.Job, Run: j.run, WorkerID: string(r.nodeID()) + "/" + strconv.FormatInt(l.id, 10),
 		IdempotencyKey: prefix + strconv.FormatInt(j.Schedule, 10), RetryKey: prefix + strconv.FormatInt(schedule, 10),
 		Cancelled: &j.cancelled,
 	}
 	var res ActivityResult
 	r.user(l, func() { res = l.host.RunActivity(a) })
-	r.freeJob(l, j)
+	if res.Detached {
+		end := r.detach(l, j)
+		if end == nil {
+			return
+		}
+		res = *end
+	}
+	r.freeJob(j)
 	r.finishJob(j, res)
 }
 
 // freeJob gives back the permit of a job that has left user code.
-func (r *Runtime) freeJob(l *lane, j *job) {
+func (r *Runtime) freeJob(j *job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.job = nil
+	r.freeJobLocked(j)
+}
+
+func (r *Runtime) freeJobLocked(j *job) {
+	delete(r.runs, j.run)
+	l := j.lane
 	j.ended = r.now()
+	if s := j.session; s != nil && !j.released {
+		s.running = false
+		s.lastUse = j.ended
+		if l == nil { // else its lane does so when it is back
+			r.queueSessionLocked(s)
+		}
+	}
 	if !j.released {
 		r.releasePermitLocked(j)
 		took := float64(j.ended - j.begun)
@@ -157,22 +184,25 @@ func (r *Runtime) freeJob(l *lane, j *job) {
 		}
 		r.average += (took - r.average) / 8
 	}
-	if l.session != nil {
-		l.session.running = false
-		l.session.lastUse = j.ended
+	j.lane = nil
+	if l != nil {
+		l.job = nil
+		if !j.dropped && j.epoch == r.epoch {
+			l.ran = j.inst
+		}
 	}
 	if j.Session != "" {
 		// The store gives out a session's jobs one by one: the next one comes with the commit of this result.
 		r.jobNews++
 		r.moreJobs = true
 	}
-	if !j.dropped && j.epoch == r.epoch {
-		l.ran = j.inst
-	}
 }
 
 func (r *Runtime) releasePermitLocked(j *job) {
 	r.running--
+	if j.lane == nil {
+		r.detached--
+	}
 	if j.long {
 		r.long--
 		j.long = false
@@ -267,7 +297,7 @@ func (r *Runtime) cancelJobLocked(j *job) {
 	}
 	j.cancelled.Store(true)
 	j.gaveUpAt = r.now()
-	r.armClockLocked(j.gaveUpAt + int64(r.opt.CancellationGrace))
+	r.overdueAtLocked(j.gaveUpAt + int64(r.opt.CancellationGrace))
 }
 
 // dropResultLocked forgets a result that waits for its turn.
@@ -283,19 +313,27 @@ func (r *Runtime) dropResultLocked(j *job) {
 	r.goneLocked(j)
 }
 
+// overdueAtLocked makes sure that overdueLocked looks at the given time at the latest.
+func (r *Runtime) overdueAtLocked(at int64) {
+	if r.overdue == 0 || at < r.overdue {
+		r.overdue = at
+	}
+	r.armClockLocked(at)
+}
+
 // overdueLocked times out running activities and takes the slots of those that go on after being cancelled. It gives
 // the time of the next such moment; 0 = none.
 func (r *Runtime) overdueLocked(now, stamp int64) (next int64) {
+	if r.overdue == 0 || r.overdue > now {
+		return r.overdue
+	}
 	sooner := func(at int64) {
 		if next == 0 || at < next {
 			next = at
 		}
 	}
-	for _, l := range r.lanes {
-		j := l.job
-		if j == nil {
-			continue
-		}
+	r.overdue = 0
+	for _, j := range r.runs {
 		if j.deadline != 0 && !j.dropped {
 			if j.deadline > now {
 				sooner(j.deadline)
@@ -308,15 +346,26 @@ func (r *Runtime) overdueLocked(now, stamp int64) (next int64) {
 			switch at := j.gaveUpAt + int64(r.opt.CancellationGrace); {
 			case at > now:
 				sooner(at)
-			case r.replaceLaneLocked(l):
+			case j.lane == nil:
 				j.released = true
 				r.releasePermitLocked(j)
-				if l.session != nil {
-					r.replaceSessionLaneLocked(l.session)
+				if s := j.session; s != nil {
+					s.running = false
+					r.queueSessionLocked(s)
 				}
+				r.restLocked() // no lane does so on its way back
+			case r.replaceLaneLocked(j.lane):
+				j.released = true
+				r.releasePermitLocked(j)
+				if s := j.lane.session; s != nil {
+					r.replaceSessionLaneLocked(s)
+				}
+			default: // no lane to spare: perhaps later
+				sooner(now + int64(clockStep))
 			}
 		}
 	}
+	r.overdue = next
 	return next
 }
 

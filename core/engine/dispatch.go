@@ -51,6 +51,9 @@ func (r *Runtime) spreadLocked() {
 		if !r.turnWake {
 			r.turnWake = r.wakeLaneLocked(wokenForTurns)
 		}
+		if r.lacksTurnLaneLocked() {
+			r.armTickLocked()
+		}
 	} else if r.ready.len() > 0 && r.roles > 0 {
 		r.armTickLocked()
 	}
@@ -78,21 +81,32 @@ func (r *Runtime) tickLocked() bool {
 		r.turnWake = r.wakeLaneLocked(wokenForTurns)
 	}
 	for _, l := range r.lanes {
-		if j := l.job; j != nil && !j.long && !j.released && now-j.begun > int64(r.timing.longActivity) {
-			j.long = true
-			r.long++
+		if j := l.job; j != nil && now-j.begun > int64(r.timing.longActivity) {
+			r.longLocked(j)
 		}
+	}
+	if r.lacksTurnLaneLocked() {
+		r.growLocked()
 	}
 	if r.canRunLocked() && r.running-r.long+r.jobWakes < 2 {
 		// As many again as run: with activities that wait, all permits are in use after three looks.
-		for range max(2, r.running) {
+		for range max(2, r.running-r.detached) {
 			if r.jobs.len() <= r.jobWakes || r.running+r.jobWakes >= r.opt.WorkerConcurrency || !r.wakeLaneLocked(wokenForJobs) {
 				break
 			}
 			r.jobWakes++
 		}
+		r.growLocked()
 	}
-	return (r.ready.len() > 0 && r.roles > 0) || r.canRunLocked()
+	return (r.ready.len() > 0 && r.roles > 0) || r.canRunLocked() || r.lacksTurnLaneLocked()
+}
+
+// longLocked: an activity stays in user code for so long that another may run beside it.
+func (r *Runtime) longLocked(j *job) {
+	if !j.long && !j.released {
+		j.long = true
+		r.long++
+	}
 }
 
 // restLocked runs when a lane finds nothing to do: work in the store that no commit will claim is fetched.

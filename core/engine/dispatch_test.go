@@ -39,6 +39,7 @@ func TestTimerBeyondTheHorizonWaitsInTheStore(t *testing.T) {
 }
 
 func TestClaimedJobsThatFindNoLaneGoToOthers(t *testing.T) {
+	engine.ClaimAhead(t, time.Hour)
 	w := newSetting(t)
 	p := program()
 	entered, release := make(chan struct{}, 1), make(chan struct{})
@@ -193,7 +194,7 @@ func TestSecondStartIsRefused(t *testing.T) {
 		t.Error("no StateError")
 	}
 	var registration *engine.RegistrationError
-	if !errors.As(n.RegisterActivity("late"), &registration) {
+	if !errors.As(n.RegisterActivity("late", true), &registration) {
 		t.Error("no RegistrationError")
 	}
 }

@@ -18,17 +18,22 @@ type Host interface {
 	Code(ExecutionID) replay.Code
 	// Forget closes what generators the execution still has, muted, and drops it.
 	Forget(ExecutionID)
-	// RunActivity calls the activity function and waits for it.
+	// RunActivity calls the activity function and waits for it, or answers Detached when it goes on elsewhere.
 	RunActivity(*Activity) ActivityResult
 }
+
+// RunID names one run of an activity between the engine and its host: unique within a runtime, never reused.
+type RunID uint64
 
 // Activity is one run of a job.
 type Activity struct {
 	store.Job
+	Run            RunID
 	WorkerID       string
 	IdempotencyKey string // life/execution/schedule id: the same for every run of this scheduled attempt
 	RetryKey       string // the same over all attempts of a policy
-	// Cancelled is set when the result is no longer wanted, or the time-out has passed.
+	// Cancelled is set when the result is no longer wanted, or the time-out has passed. The host may read it until it has
+	// told the end of the run.
 	Cancelled *atomic.Bool
 }
 
@@ -40,6 +45,8 @@ type ActivityResult struct {
 	GiveBack bool
 	// Unable: the input cannot be read here. The job goes back uncounted, for a while.
 	Unable bool
+	// Detached: it goes on without a lane, and Runtime.EndActivity tells its end. Nothing else is set.
+	Detached bool
 }
 
 // LaneKind tells what a lane is for.

@@ -20,7 +20,7 @@ type lane struct {
 	role     bool // takes turns
 	slow     bool // its turn takes so long that another lane may take turns
 	stuck    bool // reported by the watchdog
-	detached bool // replaced: it ends when its user code returns
+	replaced bool // it ends when its user code returns
 	session  *session
 	turnOf   *instance // in user code for a turn of it
 	job      *job      // that runs now
@@ -72,6 +72,9 @@ func (r *Runtime) Supervise() LaneRequest {
 
 func (r *Runtime) requestLaneLocked(kind LaneKind) {
 	r.nextLane++
+	if kind == LaneGeneral {
+		r.generals++
+	}
 	r.laneRequests.push(LaneRequest{ID: r.nextLane, Kind: kind})
 	kick(r.superviseKick)
 }
@@ -112,13 +115,18 @@ func (r *Runtime) RunLane(req LaneRequest, host Host) {
 func (r *Runtime) dropLane(l *lane) {
 	r.mu.Lock()
 	delete(r.lanes, l.id)
+	if l.kind == LaneGeneral && !l.replaced {
+		r.generals--
+	}
 	r.dropRoleLocked(l)
 	died := false
 	if j := l.job; j != nil {
 		died = true
+		delete(r.runs, j.run)
 		if !j.released {
 			r.releasePermitLocked(j)
 		}
+		j.lane = nil
 		if j.state == jobRunning && !j.dropped && j.epoch == r.epoch {
 			r.settleLocked(settling{job: j})
 		} else {
@@ -136,7 +144,7 @@ func (r *Runtime) dropLane(l *lane) {
 		slices.SortFunc(taken, func(a, b *job) int { return cmp.Compare(a.ended, b.ended) })
 		r.refusedLocked(&step{inst: inst, live: inst.live, results: taken, epoch: r.epoch})
 	}
-	if died && r.phase == phaseRunning && !l.detached {
+	if died && r.phase == phaseRunning && !l.replaced {
 		if l.kind == LaneGeneral {
 			r.requestLaneLocked(LaneGeneral)
 		} else if l.session != nil && !l.session.over {
@@ -154,7 +162,7 @@ func (r *Runtime) next(l *lane) (*job, bool) {
 	defer r.mu.Unlock()
 	for {
 		switch {
-		case r.phase == phaseEnded || l.detached:
+		case r.phase == phaseEnded || l.replaced:
 			return nil, false
 		case r.canTurnLocked():
 			r.roles++
@@ -200,12 +208,13 @@ func (r *Runtime) wakeLaneLocked(what wokenFor) bool {
 
 // replaceLaneLocked gives up a lane that does not come back from user code and asks for another in its place.
 func (r *Runtime) replaceLaneLocked(l *lane) bool {
-	if l.detached || r.spares >= r.timing.maxSpares || r.phase != phaseRunning {
+	if l.replaced || r.spares >= r.timing.maxSpares || r.phase != phaseRunning {
 		return false
 	}
-	l.detached = true
+	l.replaced = true
 	r.spares++
 	if l.kind == LaneGeneral {
+		r.generals--
 		r.requestLaneLocked(LaneGeneral)
 	}
 	return true

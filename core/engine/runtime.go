@@ -26,9 +26,11 @@ type Runtime struct {
 	mu      sync.Mutex
 	phase   phase
 	exiting bool
-	node    store.NodeID // empty while none is joined
-	epoch   int          // grows when the node was lost: whatever was begun before is void
-	lease   leaseState
+	// blocking: an activity is registered that holds its lane while it waits.
+	blocking bool
+	node     store.NodeID // empty while none is joined
+	epoch    int          // grows when the node was lost: whatever was begun before is void
+	lease    leaseState
 
 	instances map[string]*instance
 	ready     fifo[*instance]
@@ -39,13 +41,17 @@ type Runtime struct {
 	roles     int   // lanes that hold the turn role and are not slow
 
 	claimed  map[int64]*job
-	jobs     fifo[*job] // claimed, waiting for a lane
-	running  int        // permits of worker_concurrency in use
-	long     int        // of them in user code for long
-	reserved int        // slots promised to claims under way
-	average  float64    // time from start to end of an activity, ns, moving
-	moreJobs bool       // the store may have jobs for this node
-	jobNews  int        // grows with every word of unclaimed jobs
+	jobs     fifo[*job]     // claimed, waiting for a lane
+	running  int            // permits of worker_concurrency in use
+	detached int            // of them without a lane
+	long     int            // of them in user code for long
+	runs     map[RunID]*job // activities in user code
+	nextRun  uint64
+	overdue  int64   // when the next of them is to be timed out or to lose its slot; 0 = none
+	reserved int     // slots promised to claims under way
+	average  float64 // time from start to end of an activity, ns, moving
+	moreJobs bool    // the store may have jobs for this node
+	jobNews  int     // grows with every word of unclaimed jobs
 	sessions sessions
 	suspects suspects
 	warned   map[string]bool // names that nobody registers, already logged
@@ -75,7 +81,9 @@ type Runtime struct {
 	jobWakes     int     // lanes woken for activities that have not arrived
 	laneRequests fifo[LaneRequest]
 	nextLane     int64
-	spares       int // lanes replaced because they were stuck
+	generals     int        // general lanes, requested ones included, replaced ones not
+	failedLanes  []LaneKind // requests that the host could not meet; made again
+	spares       int        // lanes replaced because they were stuck
 	nextExec     uint64
 
 	clock   clockState
@@ -107,6 +115,7 @@ type timing struct {
 	slowStep       time.Duration // a turn in user code for so long lets another lane take turns
 	longActivity   time.Duration // an activity in user code for so long lets another lane run activities
 	tick           time.Duration // how often the last two are looked at while work waits
+	heldLane       time.Duration // an activity in user code for so long is worth a further lane
 	lostJobs       time.Duration // how often rows of running jobs are looked at
 	bury           time.Duration
 	unclaimable    time.Duration
@@ -135,7 +144,7 @@ type timing struct {
 var defaultTiming = func() timing {
 	return timing{
 		resultWait: 50 * time.Millisecond, startWithin: time.Second, slowStep: 8 * time.Millisecond,
-		longActivity: 2 * time.Millisecond, tick: 2 * time.Millisecond, lostJobs: 500 * time.Millisecond,
+		longActivity: 2 * time.Millisecond, tick: 2 * time.Millisecond, heldLane: 20 * time.Millisecond, lostJobs: 500 * time.Millisecond,
 		bury: time.Second, unclaimable: 2 * time.Second, unclaimedFor: 300 * time.Second, horizon: 2 * time.Minute,
 		pollFloor: 5 * time.Second, clockJump: 2 * time.Second, prefetch: 50 * time.Millisecond,
 		retryFirst: 10 * time.Millisecond, retryMost: 2 * time.Second, undecodable: time.Second,
@@ -152,7 +161,7 @@ func New(s store.Store, o Options) (*Runtime, error) {
 	}
 	r := &Runtime{
 		store: s, opt: o, timing: defaultTiming(), names: newRegistry(), base: time.Now(), done: make(chan struct{}),
-		instances: map[string]*instance{}, claimed: map[int64]*job{}, lanes: map[int64]*lane{},
+		instances: map[string]*instance{}, claimed: map[int64]*job{}, runs: map[RunID]*job{}, lanes: map[int64]*lane{},
 		committerKick: make(chan struct{}, 1), settlerKick: make(chan struct{}, 1), scoutKick: make(chan struct{}, 1),
 		clockKick: make(chan struct{}, 1), keeperKick: make(chan struct{}, 1), drainKick: make(chan struct{}, 1),
 		superviseKick: make(chan struct{}, 1), ended: make(chan struct{}),
@@ -176,14 +185,19 @@ func (r *Runtime) RegisterOrchestration(name, version string) error {
 	return r.names.addOrchestration(name, version)
 }
 
-// RegisterActivity makes an activity runnable here. Before Start only. The error is a *RegistrationError.
-func (r *Runtime) RegisterActivity(name string) error {
+// RegisterActivity makes an activity runnable here. blocks tells whether it may hold its lane while it waits; lanes for
+// such activities are made at the start. Before Start only. The error is a *RegistrationError.
+func (r *Runtime) RegisterActivity(name string, blocks bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.phase != phaseNew {
 		return registrationErrorf("activity %s cannot be registered after start: register everything before start()", name)
 	}
-	return r.names.addActivity(name)
+	if err := r.names.addActivity(name); err != nil {
+		return err
+	}
+	r.blocking = r.blocking || blocks
+	return nil
 }
 
 // Start joins the store as a node and begins to take work. Lanes are asked for through Supervise. It waits for the
@@ -211,11 +225,7 @@ func (r *Runtime) Start(ctx context.Context) error {
 	r.leave = r.store.Listen(listener{r})
 
 	r.mu.Lock()
-	lanes := r.opt.WorkerConcurrency + 2
-	if r.opt.ParallelTurns {
-		lanes += r.opt.OrchestrationConcurrency
-	}
-	for range lanes {
+	for range r.firstLanes() {
 		r.requestLaneLocked(LaneGeneral)
 	}
 	r.scout.want(askStart)

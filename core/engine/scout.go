@@ -254,8 +254,8 @@ func (r *Runtime) claimJobs(polled bool) {
 func (r *Runtime) findLost(now int64) {
 	var refs []store.JobRef
 	r.mu.Lock()
-	for _, l := range r.lanes {
-		if j := l.job; j != nil && !j.dropped && now-j.begun >= int64(r.timing.lostJobs)/2 {
+	for _, j := range r.runs {
+		if !j.dropped && now-j.begun >= int64(r.timing.lostJobs)/2 {
 			refs = append(refs, j.JobRef)
 		}
 	}

@@ -87,7 +87,7 @@ func (r *Runtime) attachSessionLocked(l *lane) {
 		}
 	}
 	if l.session == nil {
-		l.detached = true // its session was released before it came
+		l.replaced = true // its session was released before it came
 	}
 	r.spreadLocked()
 }
@@ -103,7 +103,7 @@ func (r *Runtime) runSessionLane(l *lane) {
 	for {
 		r.mu.Lock()
 		s := l.session
-		if l.detached || s == nil || s.over || r.phase == phaseEnded {
+		if l.replaced || s == nil || s.over || r.phase == phaseEnded {
 			r.mu.Unlock()
 			return
 		}
@@ -121,7 +121,7 @@ func (r *Runtime) runSessionLane(l *lane) {
 			r.mu.Unlock()
 			r.runJob(l, j)
 			r.mu.Lock()
-			if !l.detached {
+			if !l.replaced {
 				r.queueSessionLocked(s)
 			}
 			r.spreadLocked()

@@ -157,6 +157,7 @@ func (r *Runtime) clockLocked(stamp int64) (at int64, slow bool) {
 		r.clock.slowAt = now
 		slow = true
 		r.giveBackUnstartedLocked(now)
+		r.askForFailedLanesLocked()
 	}
 	return at, slow
 }
@@ -164,9 +165,12 @@ func (r *Runtime) clockLocked(stamp int64) (at int64, slow bool) {
 // longestJobLocked gives the time from which on the row of a running job has to be looked at.
 func (r *Runtime) longestJobLocked(now int64) int64 {
 	next := now + int64(clockStep)
-	for _, l := range r.lanes {
-		if j := l.job; j != nil && !j.dropped {
-			next = min(next, j.begun+int64(r.timing.lostJobs))
+	for _, j := range r.runs {
+		if j.dropped {
+			continue
+		}
+		if next = min(next, j.begun+int64(r.timing.lostJobs)); next <= now {
+			break
 		}
 	}
 	return next

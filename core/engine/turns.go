@@ -30,7 +30,7 @@ type step struct {
 func (r *Runtime) takeTurns(l *lane) {
 	for {
 		r.mu.Lock()
-		if l.slow || l.detached {
+		if l.slow || l.replaced {
 			r.dropRoleLocked(l)
 			r.spreadLocked()
 			r.mu.Unlock()

@@ -12,11 +12,15 @@ import (
 
 var (
 	errGiveBack = errors.New("give back")
+	errDetach   = errors.New("goes on without its lane")
 	errClosed   = errors.New("branch closed")
 )
 
 // GiveBack is returned by an activity that could not do its work because its process is ending.
 func GiveBack() error { return errGiveBack }
+
+// Detach is returned by an activity that goes on without its lane. Who wrote it tells the runtime its end.
+func Detach() error { return errDetach }
 
 // Error is a failure as orchestrations see it.
 type Error struct{ *history.Failure }

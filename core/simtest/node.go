@@ -45,13 +45,14 @@ func Start(tb testing.TB, s store.Store, p *Program, options ...Option) *Node {
 		tb.Fatal(err)
 	}
 	n := &Node{Runtime: r, Host: NewHost(p)}
+	n.Host.runtime = r
 	for _, o := range p.names {
 		if err := r.RegisterOrchestration(o.name, o.version); err != nil {
 			tb.Fatal(err)
 		}
 	}
 	for name := range p.activities {
-		if err := r.RegisterActivity(name); err != nil {
+		if err := r.RegisterActivity(name, !p.detached[name]); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -74,6 +75,10 @@ func Start(tb testing.TB, s store.Store, p *Program, options ...Option) *Node {
 		}
 	}()
 	tb.Cleanup(func() {
+		if tb.Failed() { // user code may wait for what the test did not come to
+			n.Abandon()
+			return
+		}
 		if first := !n.stopped; !n.Stop() && first {
 			tb.Error("shutdown did not drain")
 		}
@@ -95,6 +100,7 @@ func (n *Node) Stop() bool {
 	n.stopped = true
 	drained := n.Shutdown(10 * time.Second)
 	n.threads.Wait()
+	n.Host.away.Wait()
 	return drained
 }
 

@@ -20,13 +20,14 @@ type Program struct {
 	names          []named
 	orchestrations map[string]Orchestration // "name@version"
 	activities     map[string]Activity
+	detached       map[string]bool
 }
 
 type named struct{ name, version string }
 
 // NewProgram gives an empty program.
 func NewProgram() *Program {
-	return &Program{orchestrations: map[string]Orchestration{}, activities: map[string]Activity{}}
+	return &Program{orchestrations: map[string]Orchestration{}, activities: map[string]Activity{}, detached: map[string]bool{}}
 }
 
 // Orchestration adds one as version 1.0.0.
@@ -41,9 +42,17 @@ func (p *Program) Version(name, version string, run Orchestration) {
 // Activity adds an activity.
 func (p *Program) Activity(name string, run Activity) { p.activities[name] = run }
 
+// DetachedActivity adds an activity that holds no lane while it runs.
+func (p *Program) DetachedActivity(name string, run Activity) {
+	p.activities[name] = run
+	p.detached[name] = true
+}
+
 // Host is the user's side of a runtime; all lanes share it.
 type Host struct {
 	program *Program
+	runtime *engine.Runtime // nil where no activity runs
+	away    sync.WaitGroup  // activities that go on without a lane
 	mu      sync.Mutex
 	execs   map[engine.ExecutionID]*execution
 }
@@ -85,6 +94,9 @@ func (h *Host) Held() int {
 	return len(h.execs)
 }
 
+// Go runs what belongs to an activity that has left its lane. The node's Stop waits for it.
+func (h *Host) Go(run func()) { h.away.Go(run) }
+
 // RunActivity implements [engine.Host].
 func (h *Host) RunActivity(a *engine.Activity) engine.ActivityResult {
 	run := h.program.activities[a.Name]
@@ -93,9 +105,23 @@ func (h *Host) RunActivity(a *engine.Activity) engine.ActivityResult {
 			Kind: history.Infrastructure, Operation: "activity", Message: "no activity " + a.Name, Activity: a.Name,
 		}}
 	}
+	if h.program.detached[a.Name] {
+		h.Go(func() {
+			output, err := run(a)
+			h.runtime.EndActivity(a.Run, ended(a, output, err))
+		})
+		return engine.ActivityResult{Detached: true}
+	}
 	output, err := run(a)
-	if errors.Is(err, errGiveBack) {
+	return ended(a, output, err)
+}
+
+func ended(a *engine.Activity, output string, err error) engine.ActivityResult {
+	switch {
+	case errors.Is(err, errGiveBack):
 		return engine.ActivityResult{GiveBack: true}
+	case errors.Is(err, errDetach):
+		return engine.ActivityResult{Detached: true}
 	}
 	if err != nil {
 		return engine.ActivityResult{Failure: &history.Failure{

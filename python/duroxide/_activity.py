@@ -6,26 +6,22 @@ import contextvars
 import ctypes
 import inspect
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from duroxide import _frames
 from duroxide._errors import CodecError, NonRetryableError, RuntimeStateError
+from duroxide._event_loop import EventLoop
 from duroxide._locations import format_exception, safe_encode, safe_str
 from duroxide._payloads import PLAIN, Payloads
 
 if TYPE_CHECKING:
-    import asyncio
-
     from duroxide._client import Client
 
 __all__ = ["ActivityContext"]
 
 Log = Callable[[str, str, str, "dict[str, str]"], None]
 """Takes a target, a level, a message and context fields; must not block."""
-
-
-_LOOK_SECONDS = 0.05
-"""How long an ``async def`` activity that is no longer wanted may go on at most before it is cancelled."""
 
 
 class ActivityContext:
@@ -228,16 +224,30 @@ class _Ended:
 
 
 class Activities:
-    """The registered activities of a runtime, and the thread that runs the ``async def`` ones."""
+    """The registered activities of a runtime, and the event loop of the ``async def`` ones.
 
-    def __init__(self, client: Callable[[], Client], log: Log, payloads: Payloads = PLAIN) -> None:
+    Args:
+        client: gives the client that activities get.
+        log: takes their traces.
+        payloads: how values are stored.
+        tell: takes the ends of activities that went on without a lane, for the engine.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], Client],
+        log: Log,
+        payloads: Payloads = PLAIN,
+        tell: Callable[[bytes], Any] = lambda ends: None,
+    ) -> None:
         self._payloads = payloads
         self._functions: dict[str, Callable[..., Any]] = {}
         self._client = client
         self._log = log
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._wanted = _Wanted()
-        self._thread: Optional[threading.Thread] = None
+        self._tell = tell
+        self._loop: Optional[EventLoop] = None
+        self._making = threading.Lock()
+        self._stopped = False
 
     def add(self, name: str, function: Callable[..., Any]) -> None:
         self._functions[name] = function
@@ -245,31 +255,32 @@ class Activities:
     def start(self) -> None:
         """Start the event loop when an activity needs one: during exit no thread can be made any more."""
         if any(inspect.iscoroutinefunction(f) for f in self._functions.values()):
-            import asyncio  # here, because it is half of what importing the package would take
-
-            loop = asyncio.new_event_loop()
-            self._loop = loop
-            self._thread = threading.Thread(target=_run_loop, args=(loop,), name="duroxide-async", daemon=True)
-            self._thread.start()
+            self._the_loop()
 
     def stop(self) -> None:
         """End the event loop and what is left on it."""
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+        with self._making:
+            self._stopped = True
+            if self._loop is not None:
+                self._loop.stop()
 
     def join(self, timeout: float) -> None:
-        if self._thread is not None:
-            self._thread.join(timeout)
+        if self._loop is not None:
+            self._loop.join(timeout)
 
-    def run(self, data: bytes, pos: int) -> bytes:
-        """Run one activity on this thread.
+    def is_own_thread(self) -> bool:
+        """Whether the caller is an ``async def`` activity."""
+        return self._loop is not None and self._loop.is_own_thread()
+
+    def run(self, data: bytes, pos: int, flight: int) -> bytes:
+        """Run one activity on this thread, or begin it on the event loop.
 
         Args:
             data, pos: a frame, and where in it the job stands.
+            flight: the number under which the engine is told the end of one that goes on without this thread.
 
         Returns:
-            the frame of its end. Whatever the function raises ends here.
+            the frame of its end, or that it goes on. Whatever the function raises ends here.
         """
         job = _frames.read_job(data, pos)
         ctx = _context(job, self._client, self._log)
@@ -278,27 +289,51 @@ class Activities:
         except CodecError as e:
             ctx.trace_error(f"the activity waits for a runtime that can read its input: {e}")
             return _frames.ACTIVITY_UNABLE
+        context = contextvars.Context()  # empty: nothing that another activity has set
         try:
-            function = self._functions[job.name]
-            value = contextvars.Context().run(function, ctx, input)
+            value = context.run(self._functions[job.name], ctx, input)
             if inspect.iscoroutine(value):
-                value = self._await(value, ctx)
-            # A result that JSON refuses: the message below names the activity, the rest is json's own.
-            return _frames.activity_done(self._payloads.encode(value, ""))
+                self._detach(flight, value, context, ctx)
+                return _frames.ACTIVITY_DETACHED
         except BaseException as e:
-            name = type(e).__name__
-            message = f"Activity '{job.name}' call failed: {name}: {safe_str(e)}"
-            return _frames.activity_failed(
-                isinstance(e, NonRetryableError),
-                self._stored_error(message),
-                safe_encode(name),
-                self._stored_error(format_exception(e)),
-            )
-        finally:
-            ctx._client = None
-            if ctx._cancel is not None:
-                # The flag lies in the engine's memory, which is the engine's again after this.
-                ctx._cancel = _Ended(ctx._cancel.value)
+            return self._end(ctx, None, e)
+        return self._end(ctx, value, None)
+
+    def _detach(self, flight: int, coroutine: Any, context: contextvars.Context, ctx: ActivityContext) -> None:
+        try:
+            loop = self._the_loop()  # made now for a plain function that gives a coroutine
+            loop.begin(flight, coroutine, context, ctx.is_cancelled, partial(self._end, ctx))
+        except BaseException:
+            coroutine.close()
+            raise
+
+    def _the_loop(self) -> EventLoop:
+        with self._making:
+            if self._stopped:
+                raise RuntimeStateError("the runtime has stopped")
+            if self._loop is None:
+                self._loop = EventLoop(self._tell)
+            return self._loop
+
+    def _end(self, ctx: ActivityContext, value: Any, error: Optional[BaseException]) -> bytes:
+        """The frame of how a function ended, which has no use of its context any more."""
+        ctx._client = None
+        if ctx._cancel is not None:
+            # The flag lies in the engine's memory, which is the engine's again after this.
+            ctx._cancel = _Ended(ctx._cancel.value)
+        if error is None:
+            try:
+                return _frames.activity_done(self._payloads.encode(value, ""))
+            except BaseException as e:
+                error = e  # JSON refuses it: the message below names the activity, the rest is json's own
+        name = type(error).__name__
+        message = f"Activity '{ctx.activity_name}' call failed: {name}: {safe_str(error)}"
+        return _frames.activity_failed(
+            isinstance(error, NonRetryableError),
+            self._stored_error(message),
+            safe_encode(name),
+            self._stored_error(format_exception(error)),
+        )
 
     def _stored_error(self, text: str) -> bytes:
         """The text of an exception as it is stored. A codec that fails must not hide that something failed."""
@@ -306,87 +341,6 @@ class Activities:
             return self._payloads.encode_text(text)
         except Exception as e:
             return safe_encode(f"an exception whose text the codec does not take: {type(e).__name__}")
-
-    def _await(self, coroutine: Any, ctx: ActivityContext) -> Any:
-        import asyncio
-
-        loop = self._loop
-        if loop is None:
-            # A plain function that gave a coroutine: it was not known when the threads were made.
-            value, error = asyncio.run(_guard(coroutine, ctx, _Wanted()))
-        else:
-            guarded = _guard(coroutine, ctx, self._wanted)
-            try:
-                future = asyncio.run_coroutine_threadsafe(guarded, loop)
-            except BaseException:
-                guarded.close()
-                coroutine.close()
-                raise
-            value, error = future.result()
-        if error is not None:
-            raise error
-        return value
-
-
-class _Wanted:
-    """The coroutines that run on an event loop, cancelled when they are no longer wanted.
-
-    The engine sets a flag and calls nobody, so the loop looks at all flags from time to time, while there are any.
-    Used on the loop's thread only.
-    """
-
-    def __init__(self) -> None:
-        self._running: dict[asyncio.Task[Any], ActivityContext] = {}
-        self._looking = False
-
-    def add(self, task: asyncio.Task[Any], ctx: ActivityContext) -> None:
-        self._running[task] = ctx
-        if not self._looking:
-            self._looking = True
-            task.get_loop().call_later(_LOOK_SECONDS, self._look, task.get_loop())
-
-    def discard(self, task: asyncio.Task[Any]) -> None:
-        self._running.pop(task, None)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        for task in [task for task, ctx in self._running.items() if ctx.is_cancelled()]:
-            del self._running[task]  # one that catches the cancellation and goes on is left in peace
-            task.cancel()
-        self._looking = bool(self._running)
-        if self._looking:
-            loop.call_later(_LOOK_SECONDS, self._look, loop)
-
-
-async def _guard(coroutine: Any, ctx: ActivityContext, wanted: _Wanted) -> tuple[Any, Optional[BaseException]]:
-    """Keep what a coroutine raises from the loop: SystemExit would end it for all others."""
-    import asyncio
-
-    task = asyncio.current_task()
-    assert task is not None
-    wanted.add(task, ctx)
-    try:
-        return await coroutine, None
-    except BaseException as e:
-        return None, e
-    finally:
-        wanted.discard(task)
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    import asyncio
-
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
 
 
 def _context(job: _frames.Job, client: Callable[[], Client], log: Log) -> ActivityContext:

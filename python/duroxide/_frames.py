@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple, Optional
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Op:
@@ -65,6 +65,8 @@ class Op:
     HEALTH = 50
     PULL_LOGS = 51
     LOG = 52
+    END_ACTIVITIES = 53
+    LANE_FAILED = 54
 
 
 # Outcomes of dx_call and dx_fetch, in the two low bits.
@@ -95,6 +97,7 @@ HEAD = struct.Struct("<BQI")
 MOMENT = struct.Struct("<qIBB")  # now, remaining, replaying, kind of the resolution
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
+_U64 = struct.Struct("<Q")
 _LEAF = struct.Struct("<BBI")
 _CALL = struct.Struct("<BBI")
 _COMPOSITE = struct.Struct("<BI")
@@ -240,6 +243,12 @@ def activity_failed(final: bool, message: bytes, type_name: bytes, traceback: by
 
 ACTIVITY_GIVEN_BACK = b"\2"
 ACTIVITY_UNABLE = b"\3"
+ACTIVITY_DETACHED = b"\4"  # it goes on without its lane; the end comes with END_ACTIVITIES
+
+
+def activity_end(flight: int, answer: bytes) -> bytes:
+    """How an activity ended that went on without its lane."""
+    return _U64.pack(flight) + text(answer)
 
 
 class Begin(NamedTuple):

@@ -53,6 +53,7 @@ class Lanes:
         self._payloads = payloads
         self._executions: dict[int, Execution] = {}
         self._threads: list[threading.Thread] = []
+        self._lacked = False
         self._supervisor = threading.Thread(target=self._supervise, name="duroxide-supervisor", daemon=True)
 
     def start(self) -> None:
@@ -70,7 +71,7 @@ class Lanes:
 
     def is_own_thread(self) -> bool:
         """Whether the caller runs on one of these threads."""
-        return threading.current_thread() in self._threads
+        return threading.current_thread() in self._threads or self._activities.is_own_thread()
 
     def _supervise(self) -> None:
         while True:
@@ -83,9 +84,12 @@ class Lanes:
             try:
                 thread.start()
             except RuntimeError:
-                # No thread can be made: the process is ending, or the system has no more.
+                # No thread can be made: the process is ending, or the system has no more. The engine asks again.
                 self._threads.remove(thread)
-                self._log("error", "a lane could not be started: the system gives no thread", {})
+                self._library.call(Op.LANE_FAILED, self._handle, kind)
+                if not self._lacked:
+                    self._lacked = True
+                    self._log("error", "a lane could not be started: the system gives no thread", {})
 
     def _run(self, lane: int, kind: int) -> None:
         shared = LaneShared()
@@ -108,7 +112,7 @@ class Lanes:
                     if execution.ended:
                         executions.pop(number, None)
                 elif op == ACTIVITY:
-                    answer = run_activity(data, _HEAD_SIZE)
+                    answer = run_activity(data, _HEAD_SIZE, number)
                 else:
                     answer = other(op, number, branch, data)
             except BaseException as e:

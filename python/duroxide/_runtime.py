@@ -97,8 +97,11 @@ class Runtime:
         self._log = Log(self._library, self._handle, self._options.log_level, self._options.log_format, service)
         payloads = payloads_of(self._options.codec)
         client = Client(provider, codec=self._options.codec)
-        self._activities = Activities(lambda: client, self._log.put, payloads)
-        self._add_activity(READ_KV, _read_kv)
+        calls = self._library
+        self._activities = Activities(
+            lambda: client, self._log.put, payloads, lambda ends: calls.call(Op.END_ACTIVITIES, 0, None, ends)
+        )
+        self._add_activity(READ_KV, _read_kv, blocks=False)
         self._lanes = Lanes(self._library, self._handle, self._orchestrations, self._activities, self._warn, payloads)
         at_exit(self)
 
@@ -241,11 +244,12 @@ class Runtime:
         except InvalidArgument as e:
             raise RegistrationError(str(e)) from None
 
-    def _add_activity(self, name: str, fn: Any) -> None:
+    def _add_activity(self, name: str, fn: Any, blocks: bool = True) -> None:
         self._check(name, fn)
         if inspect.isasyncgenfunction(fn):
             raise RegistrationError(f"activity '{name}' is an async generator; make it return its result")
-        self._library.call(Op.REGISTER_ACTIVITY, self._handle, None, name.encode())
+        blocks = blocks and not inspect.iscoroutinefunction(fn)
+        self._library.call(Op.REGISTER_ACTIVITY, self._handle, {"b": blocks}, name.encode())
         self._activities.add(name, fn)
         remember_name(fn, name)
 
@@ -291,7 +295,7 @@ class Runtime:
             self._library.call(Op.START_RUNTIME, self._handle)
             self._state = "started"
             _running.add(self)
-            # All threads are made now: while the interpreter ends none can be made any more.
+            # The threads that are needed in any case are made now: while the interpreter ends none can be made.
             self._log.start()
             self._activities.start()
             self._lanes.start()
