@@ -62,6 +62,17 @@ func EncodeFailure(f *Failure) string {
 	return string(appendFailure(make([]byte, 0, 64+len(f.Message)+len(f.Traceback)), f))
 }
 
+// DecodeStored completes a message with its kind and failure as a store keeps them. ErrUndecodable names what cannot be read.
+func (m *Message) DecodeStored(kind, failure string) (err error) {
+	if m.Kind = ParseMessageKind(kind); m.Kind == MessageUnknown {
+		return fmt.Errorf("%w: message %d is of kind %q", ErrUndecodable, m.Row, kind)
+	}
+	if m.Failure, err = DecodeFailure(failure); err != nil {
+		return fmt.Errorf("message %d: %w", m.Row, err)
+	}
+	return nil
+}
+
 // DecodeFailure reads what EncodeFailure wrote; the empty text gives nil. Errors wrap ErrUndecodable.
 func DecodeFailure(text string) (*Failure, error) {
 	if text == "" {

@@ -22,7 +22,8 @@ type Reopening struct {
 	// Jobs and Timers of what is open in the events that stay. They went when the execution failed.
 	Jobs   []Job
 	Timers []Timer
-	// Children that are open: those that have ended meanwhile are answered at once.
+	// Children that are open. Those that have ended meanwhile are answered at once; one that the turn asked for which failed
+	// has never begun.
 	Children []OpenChild
 	// OpenQueues and UsedQueues as a turn's commit gives them.
 	OpenQueues, UsedQueues []string
@@ -32,6 +33,9 @@ type Reopening struct {
 type OpenChild struct {
 	Schedule int64
 	Instance string
+	Name     string
+	Version  string // as asked; empty = latest
+	Input    string
 }
 
 // Reopen tells how to open a failed execution again, from its history alone. ErrNotFailed, ErrOwnFailure.
@@ -69,7 +73,9 @@ func Reopen(events []history.Event) (*Reopening, error) {
 				TimeoutMS: call.TimeoutMS, Attempt: call.Attempt, RetryOf: call.RetryOf,
 			})
 		case history.SubOrchestrationScheduled:
-			r.Children = append(r.Children, OpenChild{Schedule: call.ID, Instance: call.Instance})
+			r.Children = append(r.Children, OpenChild{
+				Schedule: call.ID, Instance: call.Instance, Name: call.Name, Version: call.Version, Input: call.Data,
+			})
 		case history.QueueSubscribed:
 			r.OpenQueues = append(r.OpenQueues, call.Name)
 		}

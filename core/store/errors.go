@@ -24,6 +24,7 @@ type Error struct {
 	Operation string // what was being done: "commit turns", "open"
 	Retryable bool   // trying again may help
 	Unknown   bool   // it may have been applied all the same
+	Refused   bool   // what was to be stored can never be: too large, or of a form that the store does not take
 	Err       error
 }
 
@@ -42,4 +43,10 @@ func IsRetryable(err error) bool {
 func IsUnknown(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Unknown
+}
+
+// IsRefused reports whether what was to be stored can never be stored, by whomever.
+func IsRefused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Refused
 }

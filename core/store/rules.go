@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
@@ -92,15 +93,16 @@ func (f *TagFilter) Serves(tag string) bool {
 	return slices.Contains(f.Tags, tag)
 }
 
+// ReservedPrefix begins the names of activities that belong to the engine. Tags say which of the users' a node takes.
+const ReservedPrefix = "__duroxide"
+
 // Serves reports whether the claim takes jobs of the activity and tag, as far as no session forbids it.
 func (c *Claim) Serves(activity, tag string) bool {
-	return c.Activities[activity] && c.Tags.Serves(tag)
+	return c.Activities[activity] && (c.Tags.Serves(tag) || strings.HasPrefix(activity, ReservedPrefix))
 }
 
 // IsEmpty reports whether the claim can take nothing.
-func (c *Claim) IsEmpty() bool {
-	return c.Limit <= 0 || !c.Tags.Untagged && !c.Tags.Any && len(c.Tags.Tags) == 0
-}
+func (c *Claim) IsEmpty() bool { return c.Limit <= 0 || len(c.Activities) == 0 }
 
 // Bound is how many instances the filter chooses at most.
 func (f *BulkFilter) Bound() int {

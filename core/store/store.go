@@ -31,7 +31,8 @@ type Store interface {
 	// An error means that no member was applied, or that their outcome is unknown (IsUnknown tells).
 	CommitTurns(ctx context.Context, node NodeID, commits []Turn) ([]TurnResult, error)
 
-	// ClaimJobs claims the oldest eligible jobs for the node.
+	// ClaimJobs claims the oldest eligible jobs for the node. Jobs of a session are claimed one after another, whoever owns it.
+	// What is claimed here, or by a commit, for a node that has no row any more is free again after the next BuryDead.
 	ClaimJobs(ctx context.Context, c Claim) ([]Job, error)
 	// SettleJobs ends jobs without a turn: result to message, or given back. Those no longer claimed so are told.
 	SettleJobs(ctx context.Context, s []Settlement) ([]bool, error)
@@ -55,7 +56,7 @@ type Store interface {
 	// BuryDead finds nodes that are dead (lease over, or their process provably gone), frees what they held, marks it
 	// suspect and removes their rows, one transaction for each. It returns those buried.
 	BuryDead(ctx context.Context, self NodeID) ([]NodeID, error)
-	// ReleaseSessions gives up sessions that the node owns.
+	// ReleaseSessions gives up sessions that the node owns and of which no job is claimed.
 	ReleaseSessions(ctx context.Context, node NodeID, sessions []string) error
 
 	// Listen registers for news of this process's own writes, and of other processes' where the store can tell.
@@ -103,8 +104,9 @@ type Management interface {
 	DeleteBulk(ctx context.Context, f BulkFilter) (Deleted, error)
 	Prune(ctx context.Context, instance string, o PruneOptions) (Pruned, error)
 	PruneBulk(ctx context.Context, f BulkFilter, o PruneOptions) (Pruned, error)
-	// Revive opens a failed instance again: the events behind r.Keep go, what is open is given its jobs and timers, and
-	// children that have ended meanwhile answer. A message makes it run. ErrFenced when it is not as it was loaded.
+	// Revive opens a failed instance again: the events behind r.Keep go, what is open is given its jobs and timers, children
+	// that have ended meanwhile answer, and those that never began are started. A message makes it run. ErrFenced when it is
+	// not as it was loaded.
 	Revive(ctx context.Context, r Revival) error
 }
 

@@ -64,7 +64,7 @@ type Snapshot struct {
 	Version   string // resolved once event 1 is written, as asked before
 	Parent    *history.Parent
 	Ended     bool // Completed or Failed: its messages are to be dropped
-	// Undecodable is the reason why Events could not be read.
+	// Undecodable is the reason why Events, or one of the messages, could not be read; that message is not among Messages.
 	Undecodable string
 	NextEventID int64
 	// CustomStatus and its version, from the row.
@@ -78,7 +78,8 @@ type Snapshot struct {
 	// NextDue is the time of the earliest message not yet due; 0 = none.
 	NextDue int64
 	// Suspect: a node died over it; an attempt is counted before its turn runs.
-	Suspect bool
+	Suspect  bool
+	Attempts int // written attempts of suspect work
 	// Node that committed last.
 	Node NodeID
 }
@@ -325,27 +326,30 @@ type PruneOptions struct {
 // Pruned counts what pruning removed.
 type Pruned struct{ Instances, Executions, Events int64 }
 
-// AnswerOf makes the message by which a child answers its revived parent, from the row of the child: nil when it still
-// runs and will answer itself. One that is not there any more has failed.
-func (r *Revival) AnswerOf(child string, schedule int64, found bool, status, output, failure string, now int64) (*history.Message, error) {
-	m := &history.Message{Execution: r.Execution, Source: schedule, VisibleAt: now}
-	switch {
-	case !found:
-		m.Kind = history.MsgChildFailed
-		m.Failure = &history.Failure{
-			Kind: history.OrchestrationError, Message: "instance was deleted while its parent had failed", Instance: child, NonRetryable: true,
-		}
-	case status == replay.Completed.String():
+// AnswerOf makes the message by which a child that has ended answers its revived parent, from the row of the child: nil
+// when it still runs and will answer itself.
+func (r *Revival) AnswerOf(child *replay.OpenChild, status, output, failure string, now int64) (*history.Message, error) {
+	m := &history.Message{Execution: r.Execution, Source: child.Schedule, VisibleAt: now, InsertedAt: now}
+	switch status {
+	case replay.Completed.String():
 		m.Kind, m.Data = history.MsgChildCompleted, output
-	case status == replay.Failed.String():
+	case replay.Failed.String():
 		f, err := history.DecodeFailure(failure)
 		if err != nil {
 			return nil, err
 		}
 		m.Kind, m.Failure = history.MsgChildFailed, f
-		m.Failure.Instance = child
+		m.Failure.Instance = child.Instance
 	default:
 		return nil, nil //nolint:nilnil // no message is the answer
 	}
 	return m, nil
+}
+
+// ChildRefused tells a parent that the id of a child is in use.
+func ChildRefused(execution, schedule int64, child string, now int64) *history.Message {
+	return &history.Message{
+		Kind: history.MsgChildFailed, Execution: execution, Source: schedule, VisibleAt: now, InsertedAt: now,
+		Failure: &history.Failure{Kind: history.OrchestrationError, Message: ErrExists.Error(), Instance: child, NonRetryable: true},
+	}
 }

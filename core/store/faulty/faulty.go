@@ -67,6 +67,11 @@ func Retryable() *Fault {
 // Permanent fails as a store that cannot be mended does.
 func Permanent() *Fault { return Fail(&store.Error{Operation: "injected", Err: ErrInjected}) }
 
+// Refused fails as a store does whose content can be mended by nobody: what was to be stored can never be.
+func Refused() *Fault {
+	return Fail(&store.Error{Operation: "injected", Refused: true, Err: ErrInjected})
+}
+
 // Unknown makes the call and then reports that its outcome is unknown.
 func Unknown() *Fault {
 	f := UnknownNotDone()
@@ -82,6 +87,12 @@ func UnknownNotDone() *Fault {
 // Hold makes the call wait until Open, or until its context ends.
 func Hold() *Fault {
 	return &Fault{times: 1, reached: make(chan struct{}), open: make(chan struct{}), once: new(sync.Once)}
+}
+
+// Then makes the calls of a Hold fail once they may go on, without doing anything.
+func (f *Fault) Then(err error) *Fault {
+	f.err = err
+	return f
 }
 
 // Times lets the fault happen n times; negative: until Clear.
@@ -163,6 +174,9 @@ func through[R any](ctx context.Context, s *Store, m Method, call func() (R, err
 		case <-f.open:
 		case <-ctx.Done():
 			return none, context.Cause(ctx)
+		}
+		if f.err != nil {
+			return none, f.err
 		}
 		return call()
 	}

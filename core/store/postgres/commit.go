@@ -238,7 +238,7 @@ func (c *committing) run(ctx context.Context, conn session) error {
 				id: value(r.id), visible: r.a, inserted: r.b, execution: r.c, source: r.d, kind: r.t[0], messageID: r.t[1], name: r.t[2],
 				data: r.t[3], failureText: r.t[4],
 			}
-			return pending[place].add(r.what, &m, c.turns[place].Life)
+			pending[place].add(r.what, &m, c.turns[place].Life)
 		case rowOwnJob:
 			unclaimed--
 			c.results[place].Jobs = append(c.results[place].Jobs, c.ownJob(place, value(r.id), value(r.a), r.token))

@@ -25,7 +25,7 @@ const messageStored = `SELECT
 		AND instance_id = (SELECT id FROM {schema}.duroxide_instances WHERE instance = $1))`
 
 const callRaise = `SELECT what, id, n1, n2, n3, n4, t1, t2, t3, t4, t5, turn, used, parent, parent_life, parent_execution, parent_schedule,
-	node, suspect, at FROM {schema}.duroxide_raise($1, $2, $3, $4, $5, $6, $7)`
+	node, attempts, at FROM {schema}.duroxide_raise($1, $2, $3, $4, $5, $6, $7)`
 
 // raise stores one message for an instance that this process has in memory at a turn, and reads along what its next turn
 // needs.
@@ -48,8 +48,7 @@ func (s *Store) raise(ctx context.Context, e *store.Enqueue, have history.Token)
 				t.delivered(e.Instance, *l.visible, l.at)
 			}
 			if l.id != 0 {
-				l.untaken.sort()
-				l.snapshot.Messages, l.snapshot.NextDue = l.untaken.messages, l.untaken.nextDue
+				l.readMessages()
 				t.Loaded = append(t.Loaded, l.snapshot)
 			}
 			return nil
@@ -80,7 +79,7 @@ func (s *Store) Enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 	for i := range messages {
 		m := &messages[i].Message
 		if err := keepable(messages[i].Instance, m.Name, m.Data, m.ID); err != nil {
-			return nil, &store.Error{Operation: "enqueue", Err: err}
+			return nil, &store.Error{Operation: "enqueue", Refused: true, Err: err}
 		}
 	}
 	return s.enqueues.do(ctx, messages)

@@ -47,7 +47,13 @@ func trouble(operation string, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	return &store.Error{Operation: operation, Retryable: isPassing(err), Err: told(err)}
+	return &store.Error{Operation: operation, Retryable: isPassing(err), Refused: isRefused(err), Err: told(err)}
+}
+
+// isRefused reports that a value can never be stored: class 22 is about its form, class 54 about its size.
+func isRefused(err error) bool {
+	code := sqlState(err)
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54")
 }
 
 // told adds what to do to errors whose own text does not say it.

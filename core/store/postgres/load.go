@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -11,7 +12,7 @@ import (
 )
 
 const callLoad = `SELECT what, id, n1, n2, n3, n4, t1, t2, t3, t4, t5, turn, used, parent, parent_life, parent_execution, parent_schedule,
-	node, suspect, at FROM {schema}.duroxide_load($1, $2)`
+	node, attempts, at FROM {schema}.duroxide_load($1, $2)`
 
 const (
 	rowStored   = 0 // of a message that was stored along
@@ -37,9 +38,9 @@ func (l *loading) add(rows pgx.Rows) error {
 	var turn tokenScanner
 	var used, parent, parentLife, node *string
 	var parentExecution, parentSchedule, at *int64
-	var suspect *bool
+	var attempts *int // of suspect ones only
 	err := rows.Scan(&what, &m.id, &m.visible, &m.inserted, &m.execution, &m.source, &m.kind, &m.messageID, &m.name, &m.data, &m.failureText,
-		&turn, &used, &parent, &parentLife, &parentExecution, &parentSchedule, &node, &suspect, &at)
+		&turn, &used, &parent, &parentLife, &parentExecution, &parentSchedule, &node, &attempts, &at)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (l *loading) add(rows pgx.Rows) error {
 		s.CustomStatusVersion, s.NextEventID, s.Execution = value(m.visible), value(m.inserted), value(m.execution)
 		s.Life, s.Name, s.Version, s.CustomStatus = value(m.kind), value(m.messageID), value(m.name), m.failureText
 		s.Ended = value(m.data) != "Running"
-		s.Turn, s.Node, s.Suspect = turn.token, store.NodeID(value(node)), value(suspect)
+		s.Turn, s.Node, s.Suspect, s.Attempts = turn.token, store.NodeID(value(node)), attempts != nil, value(attempts)
 		if parent != nil {
 			s.Parent = &history.Parent{
 				Instance: *parent, Life: value(parentLife), Execution: value(parentExecution), Schedule: value(parentSchedule),
@@ -61,7 +62,7 @@ func (l *loading) add(rows pgx.Rows) error {
 	case rowBatch:
 		l.batches = append(l.batches, value(m.data))
 	default:
-		return l.untaken.add(what, &m, l.snapshot.Life)
+		l.untaken.add(what, &m, l.snapshot.Life)
 	}
 	return nil
 }
@@ -84,12 +85,18 @@ func (s *Store) Load(ctx context.Context, instance string, have history.Token) (
 	if err != nil {
 		return nil, err
 	}
-	l.untaken.sort()
-	l.snapshot.Messages, l.snapshot.NextDue = l.untaken.messages, l.untaken.nextDue
 	if l.snapshot.Turn != have {
 		l.snapshot.Events, l.snapshot.Undecodable = decodeBatches(l.batches)
 	}
+	l.readMessages()
 	return l.snapshot, nil
+}
+
+// readMessages puts the messages into the snapshot.
+func (l *loading) readMessages() {
+	l.untaken.sort()
+	s, u := l.snapshot, &l.untaken
+	s.Messages, s.NextDue, s.Undecodable = u.messages, u.nextDue, cmp.Or(s.Undecodable, u.undecodable)
 }
 
 func decodeBatches(batches []string) (events []history.Event, undecodable string) {

@@ -24,17 +24,16 @@ type messageRow struct {
 
 func (r *messageRow) message(life string) (history.Message, error) {
 	m := history.Message{
-		Row: r.id, Kind: history.ParseMessageKind(value(r.kind)), VisibleAt: value(r.visible), InsertedAt: value(r.inserted),
+		Row: r.id, VisibleAt: value(r.visible), InsertedAt: value(r.inserted),
 		ID: value(r.messageID), Execution: value(r.execution), Source: value(r.source), Name: value(r.name), Data: value(r.data),
 	}
 	if m.Execution > 0 {
 		m.Life = life // the rows of an instance go with its life
 	}
+	err := m.DecodeStored(value(r.kind), value(r.failureText))
 	if m.Kind == history.MsgMail {
 		m.VisibleAt = m.InsertedAt
 	}
-	var err error
-	m.Failure, err = history.DecodeFailure(value(r.failureText))
 	return m, err
 }
 
@@ -51,23 +50,28 @@ func scanUntaken(rows pgx.Rows, life string, u *untaken) error {
 	if err := rows.Scan(r.into(&what)...); err != nil {
 		return err
 	}
-	return u.add(what, &r, life)
+	u.add(what, &r, life)
+	return nil
 }
 
 // untaken is what an instance has not taken yet.
 type untaken struct {
-	messages []history.Message
-	nextDue  int64
+	messages    []history.Message
+	nextDue     int64
+	undecodable string // names a message that could not be read
 }
 
-func (u *untaken) add(what int, r *messageRow, life string) error {
+func (u *untaken) add(what int, r *messageRow, life string) {
 	if what == rowNextDue {
 		u.nextDue = value(r.visible)
-		return nil
+		return
 	}
 	m, err := r.message(life)
+	if err != nil {
+		u.undecodable = err.Error()
+		return
+	}
 	u.messages = append(u.messages, m)
-	return err
 }
 
 // sort puts the messages into the order in which they are applied.

@@ -24,9 +24,8 @@ const (
 	callBury    = `SELECT gone, jobs, ready FROM {schema}.duroxide_bury($1, $2)`
 	selectNodes = `SELECT node, until, until < (SELECT {schema}.duroxide_now()), coalesce(boot, ''), coalesce(namespace, ''), coalesce(pid, 0),
 		coalesce(started, '') FROM {schema}.duroxide_nodes WHERE node <> $1`
-	selectStrays    = `SELECT node FROM {schema}.duroxide_strays() WHERE node <> $1`
-	releaseSessions = `DELETE FROM {schema}.duroxide_sessions WHERE session IN (
-		SELECT session FROM {schema}.duroxide_sessions WHERE session = ANY ($2::text[]) AND node = $1 ORDER BY session FOR UPDATE)`
+	selectStrays = `SELECT node FROM {schema}.duroxide_strays() WHERE node <> $1`
+	callRelease  = `SELECT {schema}.duroxide_release($1, $2)`
 )
 
 // joined are the nodes of this process, with their leases as last written, and what is known of the others.
@@ -318,8 +317,9 @@ func (s *Store) ReleaseSessions(ctx context.Context, node store.NodeID, sessions
 	var t tidings
 	err := s.write(ctx, write{operation: "release sessions", run: func(ctx context.Context, c session) error {
 		t = tidings{}
-		tag, err := c.Exec(ctx, s.sql.in(releaseSessions), string(node), sessions)
-		if err == nil && tag.RowsAffected() > 0 {
+		var released int
+		err := c.QueryRow(ctx, s.sql.in(callRelease), string(node), sessions).Scan(&released)
+		if released > 0 {
 			t.jobs()
 		}
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/replay"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -24,6 +25,8 @@ const (
 		retry_of, visible_at) VALUES (nextval($13::text::regclass), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 	addMessage = `INSERT INTO {schema}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, source, data, failure)
 		VALUES (nextval($9::text::regclass), $1, $2, $3, $4, $5, $6, $7, $8)`
+	callBeginChild = `SELECT life FROM {schema}.duroxide_begin($1, ARRAY[''], ARRAY[$2], ARRAY[$3], ARRAY[$4::uuid], ARRAY[$5], ARRAY[$6],
+		ARRAY[$7], ARRAY[0::bigint], ARRAY[$8], ARRAY[$9], ARRAY[$10::bigint], ARRAY[$11::bigint])`
 	selectChild = `SELECT status, coalesce(output, ''), coalesce(failure, '') FROM {schema}.duroxide_instances
 		WHERE instance = $1 AND parent_instance = $2 AND parent_life = $3 AND parent_execution = $4 AND parent_schedule = $5 FOR SHARE`
 )
@@ -82,16 +85,10 @@ func (s *Store) revive(ctx context.Context, tx pgx.Tx, r *store.Revival, t *tidi
 	for _, timer := range r.Timers {
 		messages = append(messages, history.Message{Kind: history.MsgTimer, Source: timer.Schedule, VisibleAt: timer.FireAt})
 	}
-	for _, child := range r.Children {
-		var status, output, failure string
-		err := tx.QueryRow(ctx, s.sql.in(selectChild), child.Instance, r.Instance, r.Life, r.Execution, child.Schedule).
-			Scan(&status, &output, &failure)
-		if err != nil && !errorsIsNoRows(err) {
-			return err
-		}
-		answer, err := r.AnswerOf(child.Instance, child.Schedule, err == nil, status, output, failure, now)
+	for i := range r.Children {
+		answer, err := s.answerOf(ctx, tx, r, &r.Children[i], now, t)
 		if err != nil {
-			return errors.Join(errors.New("the failure of a child cannot be read"), err)
+			return err
 		}
 		if answer != nil {
 			messages = append(messages, *answer)
@@ -116,6 +113,34 @@ func (s *Store) revive(ctx context.Context, tx pgx.Tx, r *store.Revival, t *tidi
 	}
 	t.changed(r.Instance)
 	return nil
+}
+
+// answerOf gives the message of a child that has ended; nil for one that will answer itself. One that was never started is.
+func (s *Store) answerOf(ctx context.Context, tx pgx.Tx, r *store.Revival, child *replay.OpenChild, now int64, t *tidings) (*history.Message, error) {
+	var status, output, failure string
+	err := tx.QueryRow(ctx, s.sql.in(selectChild), child.Instance, r.Instance, r.Life, r.Execution, child.Schedule).
+		Scan(&status, &output, &failure)
+	switch {
+	case err == nil:
+		answer, err := r.AnswerOf(child, status, output, failure, now)
+		if err != nil {
+			err = errors.Join(errors.New("the failure of a child cannot be read"), err)
+		}
+		return answer, err
+	case !errorsIsNoRows(err):
+		return nil, err
+	}
+	var life string
+	err = tx.QueryRow(ctx, s.sql.in(callBeginChild), now, child.Instance, newLife(), uuid(history.NewToken()), child.Name, child.Version, child.Input,
+		r.Instance, r.Life, r.Execution, child.Schedule).Scan(&life)
+	if errorsIsNoRows(err) {
+		return store.ChildRefused(r.Execution, child.Schedule, child.Instance, now), nil
+	}
+	if err == nil {
+		t.ready(child.Instance)
+		t.changed(child.Instance)
+	}
+	return nil, err
 }
 
 // cutHistory removes the events behind r.Keep. The batch in which it lies is shortened.

@@ -44,10 +44,10 @@ type beginning struct {
 func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, error) {
 	operation := fmt.Sprintf("start %q", st.Instance)
 	if err := keepable(st.Instance, st.Name, st.Version, st.Input); err != nil {
-		return store.StartResult{}, &store.Error{Operation: operation, Err: err}
+		return store.StartResult{}, &store.Error{Operation: operation, Refused: true, Err: err}
 	}
 	if len(st.Instance) > replay.MaxNamedIDBytes {
-		return store.StartResult{}, &store.Error{Operation: operation, Err: errIDTooLong}
+		return store.StartResult{}, &store.Error{Operation: operation, Refused: true, Err: errIDTooLong}
 	}
 	n := newcomer{Start: &st, life: newLife(), turn: history.NewToken()}
 	var adopter *listener

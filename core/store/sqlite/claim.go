@@ -24,7 +24,8 @@ const (
 	nextSession     = `SELECT session FROM duroxide_jobs WHERE token IS NULL AND session <> '' AND session > ? ORDER BY session LIMIT 1`
 	oldestOfSession = `SELECT id, visible_at, name, tag FROM duroxide_jobs WHERE token IS NULL AND session <> ''
 		AND session = (SELECT ?) ORDER BY id LIMIT 1`
-	runningOfSession = `SELECT 1 FROM duroxide_jobs WHERE token IS NOT NULL AND node = ? AND session = ? LIMIT 1`
+	runningOfSession = `SELECT 1 FROM duroxide_jobs WHERE token IS NOT NULL AND session <> '' AND session = (SELECT ?) LIMIT 1`
+	nodeIsThere      = `SELECT 1 FROM duroxide_nodes WHERE node = ?`
 
 	claimJob = `UPDATE duroxide_jobs SET node = ?, token = ? WHERE id = ? AND token IS NULL
 		RETURNING instance_id, execution, schedule, name, input, session, tag, timeout_ms, attempt, retry_of, suspect, attempts`
@@ -41,8 +42,11 @@ func (s *Store) ClaimJobs(ctx context.Context, c store.Claim) ([]store.Job, erro
 	}
 	var jobs []store.Job
 	m := &member{operation: "claim jobs", run: func(t *tx) error {
-		var err error
-		jobs, err = t.claim(&c, c.Limit)
+		jobs = nil
+		may, err := t.mayClaim(&c)
+		if err == nil && may {
+			jobs, err = t.claim(&c, c.Limit)
+		}
 		return err
 	}}
 	m.applied = func(conn *sqlite.Conn) (applied, known bool, err error) {
@@ -65,7 +69,12 @@ type eligible struct {
 	session     string
 }
 
-// claim takes the oldest eligible jobs, at most limit.
+// mayClaim: a node that has been buried, or has left, claims nothing. Nobody would ever free it.
+func (t *tx) mayClaim(c *store.Claim) (bool, error) {
+	return prepared(t.Conn, nodeIsThere).text(string(c.Node)).first(func(*sqlite.Stmt) {})
+}
+
+// claim takes the oldest eligible jobs, at most limit, for a node that may.
 func (t *tx) claim(c *store.Claim, limit int) ([]store.Job, error) {
 	if limit <= 0 || c.IsEmpty() {
 		return nil, nil
@@ -149,7 +158,7 @@ func (t *tx) eligibleInSessions(c *store.Claim) ([]eligible, error) {
 		if !c.HeldSessions[session] && c.MayTake <= 0 {
 			continue
 		}
-		running, err := prepared(t.Conn, runningOfSession).text(string(c.Node)).text(session).first(func(*sqlite.Stmt) {})
+		running, err := prepared(t.Conn, runningOfSession).text(session).first(func(*sqlite.Stmt) {})
 		if err != nil {
 			return nil, err
 		}
@@ -193,6 +202,13 @@ func (t *tx) claimOne(id int64, node store.NodeID) (store.Job, error) {
 // which are then claimed in the same statement that inserts them.
 func (c *committing) insertJobs(t *tx) error {
 	free := c.Claim.Limit
+	if free > 0 {
+		if may, err := t.mayClaim(&c.Claim); err != nil {
+			return err
+		} else if !may {
+			free = 0
+		}
+	}
 	inSession := c.Commit.Status == replay.Running && slices.ContainsFunc(c.Commit.Jobs, func(j replay.Job) bool { return j.Session != "" })
 	if free > 0 && !inSession {
 		older, err := t.claim(&c.Claim, free)

@@ -374,11 +374,7 @@ func (c *committing) startOther(t *tx, s *replay.Start) error {
 	if b.parent == nil || c.Commit.Status != replay.Running {
 		return nil
 	}
-	refused := history.Message{
-		Kind: history.MsgChildFailed, Execution: c.Commit.Execution, Source: s.Schedule, VisibleAt: t.now, InsertedAt: t.now,
-		Failure: &history.Failure{Kind: history.OrchestrationError, Message: store.ErrExists.Error(), Instance: s.Instance, NonRetryable: true},
-	}
-	return t.insertMessage(c.id, &refused)
+	return t.insertMessage(c.id, store.ChildRefused(c.Commit.Execution, s.Schedule, s.Instance, t.now))
 }
 
 // writeState stores what clients can read.

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -76,6 +77,9 @@ func (t *tx) readAlong(instance string, have history.Token, stored bool) error {
 		return nil
 	}
 	snapshot, _, err := readWaiting(t.Conn, instance, t.now)
+	if errors.Is(err, store.ErrNotFound) { // deleted, and not forgotten here yet
+		return nil
+	}
 	if err != nil || snapshot.Turn != have {
 		return err
 	}

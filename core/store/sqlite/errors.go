@@ -30,8 +30,11 @@ func trouble(path, operation string, err error) error {
 	if err == nil || isAnswer(err) || errors.As(err, &known) {
 		return err
 	}
-	return &store.Error{Operation: operation, Retryable: isPassing(err), Err: explain(path, err)}
+	return &store.Error{Operation: operation, Retryable: isPassing(err), Refused: isTooBig(err), Err: explain(path, err)}
 }
+
+// isTooBig reports a value beyond what SQLite stores in a row: a gigabyte.
+func isTooBig(err error) bool { return sqlite.ErrCode(err).ToPrimary() == sqlite.ResultTooBig }
 
 // isPassing reports whether the cause may go away by itself: a lock, a full disk, a failing device.
 func isPassing(err error) bool {

@@ -261,6 +261,9 @@ func TestAnUnknownCommitIsLookedUp(t *testing.T) {
 			if done != (err == nil && stored[0]) || store.IsUnknown(err) {
 				t.Errorf("enqueue: %v %v", stored, err)
 			}
+			if _, err := s.Join(t.Context(), store.Node{ID: "node", LeaseMS: 60_000}); err != nil {
+				t.Fatal(err)
+			}
 			failCommit(s, done)
 			claim := store.Claim{Node: "node", Limit: 1, Activities: map[string]bool{"work": true}, Tags: store.TagFilter{Untagged: true}}
 			jobs, err := s.ClaimJobs(t.Context(), claim)

@@ -12,7 +12,7 @@ import (
 
 const selectSnapshot = `SELECT i.id, i.life, i.turn, i.execution, i.name, i.version, i.status, i.next_event,
 	i.custom_status_version, (SELECT text FROM duroxide_custom_status c WHERE c.instance_id = i.id), i.open_queues, i.used_queues, i.parent_instance, i.parent_life, i.parent_execution,
-	i.parent_schedule, i.node, i.suspect
+	i.parent_schedule, i.node, i.suspect, i.attempts
 	FROM duroxide_instances i WHERE i.instance = ?`
 
 const selectHistory = `SELECT events FROM duroxide_history WHERE instance_id = (SELECT ?) AND execution = (SELECT ?) ORDER BY first_event`
@@ -25,7 +25,7 @@ func readSnapshot(c *sqlite.Conn, instance string) (snapshot *store.Snapshot, id
 			Instance: instance, Life: row.ColumnText(1), Turn: tokenAt(row, 2), Execution: row.ColumnInt64(3),
 			Name: row.ColumnText(4), Version: row.ColumnText(5), Ended: row.ColumnText(6) != "Running",
 			NextEventID: row.ColumnInt64(7), CustomStatusVersion: row.ColumnInt64(8), CustomStatus: optionalText(row, 9),
-			Node: store.NodeID(row.ColumnText(16)), Suspect: row.ColumnBool(17),
+			Node: store.NodeID(row.ColumnText(16)), Suspect: row.ColumnBool(17), Attempts: row.ColumnInt(18),
 		}
 		open, used = row.ColumnText(10), row.ColumnText(11)
 		if !row.ColumnIsNull(12) {
@@ -58,7 +58,7 @@ func readWaiting(c *sqlite.Conn, instance string, now int64) (*store.Snapshot, i
 	if err != nil {
 		return nil, 0, err
 	}
-	snapshot.Messages, snapshot.NextDue = u.messages, u.nextDue
+	snapshot.Messages, snapshot.NextDue, snapshot.Undecodable = u.messages, u.nextDue, u.undecodable
 	return snapshot, id, nil
 }
 

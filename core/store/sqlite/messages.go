@@ -29,8 +29,21 @@ const mailRead = 256
 type untaken struct {
 	messages []history.Message
 	nextDue  int64
+	// undecodable names a message that could not be read.
+	undecodable string
 	// asleep and awake are rows of mail whose visibility no longer fits the open queues.
 	asleep, awake []int64
+}
+
+// add takes a row, or notes why it cannot be read.
+func (u *untaken) add(to *[]history.Message, s *sqlite.Stmt, life string) *history.Message {
+	m, err := scanMessage(s, life)
+	if err != nil {
+		u.undecodable = err.Error()
+		return nil
+	}
+	*to = append(*to, m)
+	return &m
 }
 
 // readUntaken reads the due messages of an instance and the mail of its used queues, in the order to be applied.
@@ -41,11 +54,7 @@ func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, o
 			u.nextDue = due
 			return false, nil
 		}
-		m, err := scanMessage(s, life)
-		if err != nil {
-			return false, err
-		}
-		u.messages = append(u.messages, m)
+		u.add(&u.messages, s, life)
 		return true, nil
 	})
 	if err != nil {
@@ -56,17 +65,14 @@ func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, o
 	for _, queue := range used {
 		waited := slices.Contains(open, queue)
 		err := prepared(c, selectMail).int(instance).text(queue).int(mailRead).each(func(s *sqlite.Stmt) (bool, error) {
-			m, err := scanMessage(s, life)
-			if err != nil {
-				return false, err
-			}
+			m := u.add(&mail, s, life)
 			switch visible := !s.ColumnIsNull(2); {
+			case m == nil:
 			case waited && !visible:
 				u.awake = append(u.awake, m.Row)
 			case !waited && visible:
 				u.asleep = append(u.asleep, m.Row)
 			}
-			mail = append(mail, m)
 			return true, nil
 		})
 		if err != nil {
@@ -96,21 +102,17 @@ func (t *tx) markMail(u untaken) error {
 
 func scanMessage(s *sqlite.Stmt, life string) (history.Message, error) {
 	m := history.Message{
-		Row: s.ColumnInt64(0), Kind: history.ParseMessageKind(s.ColumnText(1)), VisibleAt: s.ColumnInt64(2),
+		Row: s.ColumnInt64(0), VisibleAt: s.ColumnInt64(2),
 		InsertedAt: s.ColumnInt64(3), ID: s.ColumnText(4), Execution: s.ColumnInt64(5), Source: s.ColumnInt64(6),
 		Name: s.ColumnText(7), Data: s.ColumnText(8),
 	}
 	if m.Execution > 0 {
 		m.Life = life // the rows of an instance go with its life
 	}
+	err := m.DecodeStored(s.ColumnText(1), s.ColumnText(9))
 	if m.Kind == history.MsgMail {
 		m.VisibleAt = m.InsertedAt
 	}
-	if s.ColumnIsNull(9) {
-		return m, nil
-	}
-	var err error
-	m.Failure, err = history.DecodeFailure(s.ColumnText(9))
 	return m, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/replay"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -64,8 +65,8 @@ func (t *tx) revive(r *store.Revival) error {
 		messages = append(messages, history.Message{Kind: history.MsgTimer, Execution: r.Execution, Source: timer.Schedule, VisibleAt: timer.FireAt})
 		t.wake.due(r.Instance, timer.FireAt)
 	}
-	for _, child := range r.Children {
-		answer, err := t.answerOf(r, child.Instance, child.Schedule)
+	for i := range r.Children {
+		answer, err := t.answerOf(r, &r.Children[i])
 		if err != nil {
 			return err
 		}
@@ -121,15 +122,31 @@ func (t *tx) cutHistory(id int64, r *store.Revival) error {
 	return nil
 }
 
-// answerOf gives the message of a child that has ended, or was deleted; nil for one that will answer itself.
-func (t *tx) answerOf(r *store.Revival, child string, schedule int64) (*history.Message, error) {
+// answerOf gives the message of a child that has ended; nil for one that will answer itself. One that was never started is.
+func (t *tx) answerOf(r *store.Revival, child *replay.OpenChild) (*history.Message, error) {
 	var status, output, failure string
-	found, err := prepared(t.Conn, selectChild).text(child).text(r.Instance).text(r.Life).int(r.Execution).int(schedule).
+	found, err := prepared(t.Conn, selectChild).text(child.Instance).text(r.Instance).text(r.Life).int(r.Execution).int(child.Schedule).
 		first(func(row *sqlite.Stmt) {
 			status, output, failure = row.ColumnText(0), row.ColumnText(1), row.ColumnText(2)
 		})
+	switch {
+	case err != nil:
+		return nil, err
+	case found:
+		return r.AnswerOf(child, status, output, failure, t.now)
+	}
+	started, err := t.insertInstance(&birth{
+		Start: store.Start{Instance: child.Instance, Name: child.Name, Version: child.Version, Input: child.Input},
+		life:  newLife(), turn: history.NewToken(),
+		parent: &history.Parent{Instance: r.Instance, Life: r.Life, Execution: r.Execution, Schedule: child.Schedule},
+	})
 	if err != nil {
 		return nil, err
 	}
-	return r.AnswerOf(child, schedule, found, status, output, failure, t.now)
+	if started == nil {
+		return store.ChildRefused(r.Execution, child.Schedule, child.Instance, t.now), nil
+	}
+	t.wake.ready(child.Instance)
+	t.wake.changed(child.Instance)
+	return nil, nil //nolint:nilnil // no message is the answer
 }

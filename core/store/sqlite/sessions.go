@@ -16,8 +16,10 @@ const (
 	selectSession = `SELECT node, label, last_used FROM duroxide_sessions WHERE session = ?`
 	takeSession   = `INSERT INTO duroxide_sessions (session, label, node, last_used) VALUES (?1, ?2, ?3, ?4)
 		ON CONFLICT (session) DO UPDATE SET label = ?2, node = ?3, last_used = ?4`
-	touchSession   = `UPDATE duroxide_sessions SET last_used = ? WHERE session = ?`
-	releaseSession = `DELETE FROM duroxide_sessions WHERE session = ? AND node = ?`
+	touchSession = `UPDATE duroxide_sessions SET last_used = ? WHERE session = ?`
+	// A session of which a job is claimed has been taken again.
+	releaseSession = `DELETE FROM duroxide_sessions WHERE session = ?1 AND node = ?2 AND NOT EXISTS (
+		SELECT 1 FROM duroxide_jobs WHERE token IS NOT NULL AND session <> '' AND session = (SELECT ?1))`
 	// Without a label nobody is waited for.
 	dropSessionsOf    = `DELETE FROM duroxide_sessions WHERE node = ? AND label = ''`
 	reserveSessionsOf = `UPDATE duroxide_sessions SET node = NULL, last_used = ? WHERE node = ?`

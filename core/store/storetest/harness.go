@@ -47,7 +47,7 @@ func Run(t *testing.T, open Open) {
 		t.Run(subject.name, func(t *testing.T) {
 			for _, s := range subject.scenarios {
 				t.Run(s.name, func(t *testing.T) {
-					h := &harness{T: t, clock: newClock(), ctx: t.Context()}
+					h := &harness{T: t, clock: newClock(), ctx: t.Context(), joined: map[store.NodeID]bool{}}
 					h.s = open(t, h.clock)
 					s.run(h)
 					if h.s == nil {
@@ -77,9 +77,10 @@ const (
 // harness is what scenarios work with; all its methods end the test when the store says no.
 type harness struct {
 	*testing.T
-	s     store.Store
-	clock *Clock
-	ctx   context.Context //nolint:containedctx // the test's
+	s      store.Store
+	clock  *Clock
+	ctx    context.Context //nolint:containedctx // the test's
+	joined map[store.NodeID]bool
 }
 
 func (h *harness) ok(err error) {
@@ -143,7 +144,16 @@ func (h *harness) join(n store.Node) *store.Lease {
 	}
 	lease, err := h.s.Join(h.ctx, n)
 	h.ok(err)
+	h.joined[n.ID] = true
 	return lease
+}
+
+// present makes sure that a node which claims has joined, in scenarios that are about something else.
+func (h *harness) present(node store.NodeID) {
+	h.Helper()
+	if node != "" && !h.joined[node] {
+		h.join(store.Node{ID: node, LeaseMS: 3_600_000})
+	}
 }
 
 func (h *harness) ready(node store.NodeID) []string {
@@ -164,6 +174,7 @@ func claim(node store.NodeID, limit int) store.Claim {
 
 func (h *harness) claimed(c store.Claim) []store.Job {
 	h.Helper()
+	h.present(c.Node)
 	jobs, err := h.s.ClaimJobs(h.ctx, c)
 	h.ok(err)
 	return jobs
@@ -318,6 +329,7 @@ func (f *flow) commit(build func(*replay.Commit)) store.TurnResult {
 // claiming commits a turn with free slots.
 func (f *flow) claiming(claim store.Claim, build func(*replay.Commit)) store.TurnResult {
 	f.h.Helper()
+	f.h.present(claim.Node)
 	turn := f.prepare(build)
 	turn.Claim = claim
 	r := f.try(turn)

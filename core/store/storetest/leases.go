@@ -77,6 +77,35 @@ var leases = []scenario{
 		}
 		equalLists(h, "ready at once", h.ready(nodeB), []string{"waiting"})
 	}},
+	{"what a node claims after it was buried is free again", func(h *harness) {
+		h.join(store.Node{ID: nodeA})
+		h.join(store.Node{ID: nodeB, LeaseMS: 3_600_000})
+		f := h.running("a")
+		h.clock.Advance(11 * time.Second)
+		_, err := h.s.BuryDead(h.ctx, nodeB)
+		h.ok(err)
+		f.claiming(sessionClaim(nodeA, "", 5), func(c *replay.Commit) {
+			f.activity(c, replay.Job{})
+			f.activity(c, replay.Job{Session: "s"})
+		})
+		_, err = h.s.BuryDead(h.ctx, nodeB)
+		h.ok(err)
+		equal(h, "for who is there", len(h.claimed(sessionClaim(nodeB, "", 5))), 2)
+	}},
+	{"a session that a node takes after it was buried is free again", func(h *harness) {
+		h.join(store.Node{ID: nodeA})
+		h.join(store.Node{ID: nodeB, LeaseMS: 3_600_000})
+		f := h.running("a")
+		h.clock.Advance(11 * time.Second)
+		_, err := h.s.BuryDead(h.ctx, nodeB)
+		h.ok(err)
+		f.jobs(replay.Job{Session: "s"})
+		h.settle(h.claimed(sessionClaim(nodeA, "", 5))...)
+		_, err = h.s.BuryDead(h.ctx, nodeB)
+		h.ok(err)
+		f.jobs(replay.Job{Session: "s"})
+		equal(h, "for who is there", len(h.claimed(sessionClaim(nodeB, "", 5))), 1)
+	}},
 	{"a late turn of a dead node is refused when its jobs were claimed anew", func(h *harness) {
 		h.join(store.Node{ID: nodeA})
 		h.join(store.Node{ID: nodeB, LeaseMS: 3_600_000})

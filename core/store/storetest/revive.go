@@ -181,6 +181,32 @@ var revives = []scenario{
 		parent = h.open("parent")
 		equalLists(h, "messages", kinds(parent.messages), []string{"child_completed", "child_failed", "continue", "child_completed"})
 	}},
+	{"children that had not begun when their parent failed begin when it is revived", func(h *harness) {
+		parent := h.running("parent")
+		h.running("taken")
+		var schedules []int64
+		parent.commit(func(c *replay.Commit) {
+			for _, id := range []string{"unborn", "taken"} {
+				schedules = append(schedules, parent.event(c, history.Event{
+					Kind: history.SubOrchestrationScheduled, Name: "flow", Version: "1.0.0", Instance: id, Data: `"for the child"`,
+				}))
+			}
+			c.Status, c.Failure = replay.Failed, &history.Failure{Kind: history.Infrastructure, Operation: "x"}
+			parent.event(c, history.Event{Kind: history.OrchestrationFailed, Failure: c.Failure})
+		})
+		parent = h.revived("parent")
+		equalLists(h, "messages", kinds(parent.messages), []string{"child_failed", "continue"})
+		equal(h, "refused", parent.messages[0].Source, schedules[1])
+		child := h.open("unborn")
+		equalLists(h, "messages of the child", kinds(child.messages), []string{"start"})
+		equal(h, "its input", child.messages[0].Data, `"for the child"`)
+		equal(h, "its version", h.load("unborn").Version, "1.0.0")
+		child.begin()
+		finish(child)
+		parent = h.open("parent")
+		equalLists(h, "messages", kinds(parent.messages), []string{"child_failed", "continue", "child_completed"})
+		equal(h, "answered", parent.messages[2].Source, schedules[0])
+	}},
 	{"only what failed by no fault of its own is revived, and once", func(h *harness) {
 		f := h.running("a")
 		_, err := h.revive("a")

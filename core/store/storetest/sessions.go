@@ -67,6 +67,17 @@ var sessions = []scenario{
 		h.ok(h.s.ReleaseSessions(h.ctx, nodeA, []string{"s"}))
 		equalLists(h, "for the other", schedules(h.claimed(sessionClaim(nodeB, "", 1))), []int64{3})
 	}},
+	{"a session of which a job is claimed is not released", func(h *harness) {
+		h.join(store.Node{ID: nodeA})
+		h.join(store.Node{ID: nodeB})
+		f := h.running("a")
+		f.jobs(replay.Job{Session: "s"}, replay.Job{Session: "s"})
+		job := h.claimed(sessionClaim(nodeA, "", 1))
+		h.ok(h.s.ReleaseSessions(h.ctx, nodeA, []string{"s"}))
+		equal(h, "for others", len(h.claimed(sessionClaim(nodeB, "", 1))), 0)
+		h.settle(job...)
+		equalLists(h, "the next for its owner", schedules(h.claimed(sessionClaim(nodeA, "", 0, "s"))), []int64{3})
+	}},
 	{"the sessions of a dead node are free", func(h *harness) {
 		h.join(store.Node{ID: nodeA})
 		h.join(store.Node{ID: nodeB, LeaseMS: 3_600_000})

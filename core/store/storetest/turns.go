@@ -35,7 +35,6 @@ var turns = []scenario{
 		h.ok(err)
 		equal(h, "key", *value, "v")
 		equal(h, "jobs", len(h.claimed(claim(nodeA, 5))), 1)
-		h.join(store.Node{ID: nodeA})
 	}},
 	{"a turn with another token is fenced and leaves nothing", func(h *harness) {
 		f := h.running("a")

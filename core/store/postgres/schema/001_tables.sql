@@ -171,6 +171,7 @@ CREATE TABLE {{.schema}}.duroxide_sessions (
     node      text COLLATE "C",
     last_used bigint NOT NULL
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 200);
+CREATE INDEX duroxide_sessions_node ON {{.schema}}.duroxide_sessions (node) WHERE node IS NOT NULL;
 
 -- One row for each runtime that works on this store. The process is known by boot, namespace, pid and start: who sees
 -- all of them on the same machine can tell that it is dead before the lease is over. NULL: not known.

@@ -20,11 +20,11 @@ LANGUAGE sql STABLE AS $duroxide$
 $duroxide$;
 
 -- What a turn needs to know of an instance, all of one state (a stable function reads with one snapshot). Rows are told
--- apart by what: 1 = the instance, 2 = a batch of history, oldest first, unless its turn is p_have (n2 first event, t4
+-- apart by what: 1 = the instance (attempts only of suspect ones), 2 = a batch of history, oldest first, unless its turn is p_have (n2 first event, t4
 -- events), 3 and 4 as duroxide_untaken gives them.
 CREATE FUNCTION {{.schema}}.duroxide_load(p_instance text, p_have uuid)
 RETURNS TABLE (what integer, id bigint, n1 bigint, n2 bigint, n3 bigint, n4 bigint, t1 text, t2 text, t3 text, t4 text, t5 text,
-    turn uuid, used text, parent text, parent_life text, parent_execution bigint, parent_schedule bigint, node text, suspect boolean,
+    turn uuid, used text, parent text, parent_life text, parent_execution bigint, parent_schedule bigint, node text, attempts integer,
     at bigint)
 LANGUAGE plpgsql STABLE SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
     SET enable_hashjoin = off SET enable_mergejoin = off
@@ -44,16 +44,16 @@ BEGIN
     what := 1; id := i.id; n1 := i.custom_status_version; n2 := i.next_event; n3 := i.execution; n4 := 0;
     t1 := i.life; t2 := i.name; t3 := i.version; t4 := i.status; t5 := i.custom; turn := i.turn; used := i.used_queues::text;
     parent := i.parent_instance; parent_life := i.parent_life; parent_execution := i.parent_execution;
-    parent_schedule := i.parent_schedule; node := i.node; suspect := i.suspect; at := v_now;
+    parent_schedule := i.parent_schedule; node := i.node; attempts := CASE WHEN i.suspect THEN i.attempts END; at := v_now;
     RETURN NEXT;
     IF i.turn <> p_have THEN
         RETURN QUERY SELECT 2, 0::bigint, 0::bigint, h.first_event, 0::bigint, 0::bigint, NULL, NULL, NULL, h.events, NULL, NULL::uuid,
-            NULL, NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::boolean, NULL::bigint
+            NULL, NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::integer, NULL::bigint
             FROM {{.schema}}.duroxide_history h WHERE h.instance_id = i.id AND h.execution = i.execution ORDER BY h.first_event;
     END IF;
     v_used := i.used_queues;
     RETURN QUERY SELECT u.what, u.id, u.visible_at, u.inserted_at, u.execution, u.source, u.kind, u.message_id, u.name, u.data,
-        u.failure, NULL::uuid, NULL, NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::boolean, NULL::bigint
+        u.failure, NULL::uuid, NULL, NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::integer, NULL::bigint
         FROM {{.schema}}.duroxide_untaken(i.id, v_used, v_now) u;
 END
 $duroxide$;

@@ -1,12 +1,19 @@
--- Nodes that have claimed jobs and have no row: taken for dead once, they went on for a moment. The claims are walked
--- through node by node, not job by job.
+-- Nodes that have claimed jobs, or own sessions, and have no row: taken for dead once, they went on for a moment. The claims
+-- are walked through node by node, not row by row.
 CREATE FUNCTION {{.schema}}.duroxide_strays() RETURNS TABLE (node text) LANGUAGE sql STABLE AS $duroxide$
     WITH RECURSIVE claimers AS (
         (SELECT j.node FROM {{.schema}}.duroxide_jobs j WHERE j.token IS NOT NULL ORDER BY j.node LIMIT 1)
         UNION ALL
         SELECT n.node FROM claimers c CROSS JOIN LATERAL (SELECT j.node FROM {{.schema}}.duroxide_jobs j
-            WHERE j.token IS NOT NULL AND j.node > c.node ORDER BY j.node LIMIT 1) n)
+            WHERE j.token IS NOT NULL AND j.node > c.node ORDER BY j.node LIMIT 1) n),
+    owners AS (
+        (SELECT s.node FROM {{.schema}}.duroxide_sessions s WHERE s.node IS NOT NULL ORDER BY s.node LIMIT 1)
+        UNION ALL
+        SELECT n.node FROM owners o CROSS JOIN LATERAL (SELECT s.node FROM {{.schema}}.duroxide_sessions s
+            WHERE s.node IS NOT NULL AND s.node > o.node ORDER BY s.node LIMIT 1) n)
     SELECT c.node FROM claimers c WHERE NOT EXISTS (SELECT FROM {{.schema}}.duroxide_nodes n WHERE n.node = c.node)
+    UNION
+    SELECT o.node FROM owners o WHERE NOT EXISTS (SELECT FROM {{.schema}}.duroxide_nodes n WHERE n.node = o.node)
 $duroxide$;
 
 -- Extends a node's lease if nobody else has (compare-and-swap on the counter), and on the way forgets what has been kept
@@ -87,5 +94,21 @@ BEGIN
         UPDATE {{.schema}}.duroxide_sessions s SET node = NULL, last_used = v_now WHERE s.node = p_node;
     END IF;
     RETURN NEXT;
+END
+$duroxide$;
+
+-- Gives up sessions that a node owns. A session of which a job is claimed has been taken again: what is claimed is looked up
+-- when the rows are locked, as claims lock them.
+CREATE FUNCTION {{.schema}}.duroxide_release(p_node text, p_sessions text[]) RETURNS integer
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+DECLARE
+    v_released integer;
+BEGIN
+    PERFORM 1 FROM {{.schema}}.duroxide_sessions s WHERE s.session = ANY (p_sessions) AND s.node = p_node ORDER BY s.session FOR UPDATE;
+    DELETE FROM {{.schema}}.duroxide_sessions s WHERE s.session = ANY (p_sessions) AND s.node = p_node
+        AND NOT EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j WHERE j.session <> '' AND j.session = s.session AND j.token IS NOT NULL);
+    GET DIAGNOSTICS v_released = ROW_COUNT;
+    RETURN v_released;
 END
 $duroxide$;

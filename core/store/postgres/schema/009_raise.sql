@@ -4,7 +4,7 @@
 CREATE FUNCTION {{.schema}}.duroxide_raise(p_limit bigint, p_instance text, p_kind text, p_message_id text, p_name text, p_data text,
     p_have uuid)
 RETURNS TABLE (what integer, id bigint, n1 bigint, n2 bigint, n3 bigint, n4 bigint, t1 text, t2 text, t3 text, t4 text, t5 text,
-    turn uuid, used text, parent text, parent_life text, parent_execution bigint, parent_schedule bigint, node text, suspect boolean,
+    turn uuid, used text, parent text, parent_life text, parent_execution bigint, parent_schedule bigint, node text, attempts integer,
     at bigint)
 LANGUAGE plpgsql
 AS $duroxide$

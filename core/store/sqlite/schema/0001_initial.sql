@@ -124,8 +124,8 @@ CREATE TABLE duroxide_jobs (
 );
 CREATE INDEX duroxide_jobs_instance ON duroxide_jobs (instance_id, schedule);
 CREATE INDEX duroxide_jobs_waiting  ON duroxide_jobs (tag, name, visible_at) WHERE token IS NULL AND session = '';
-CREATE INDEX duroxide_jobs_session  ON duroxide_jobs (session)               WHERE token IS NULL AND session <> '';
-CREATE INDEX duroxide_jobs_claimed  ON duroxide_jobs (node, session)         WHERE token IS NOT NULL;
+CREATE INDEX duroxide_jobs_session  ON duroxide_jobs (session)               WHERE session <> '';
+CREATE INDEX duroxide_jobs_claimed  ON duroxide_jobs (node)                  WHERE token IS NOT NULL;
 
 CREATE TABLE duroxide_kv (
     instance_id INTEGER NOT NULL,
