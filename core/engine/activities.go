@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
@@ -86,6 +85,9 @@ func (r *Runtime) goneLocked(j *job) {
 		delete(r.claimed, j.ID)
 	}
 	r.clearSuspectLocked(j)
+	if j.session != nil {
+		j.session.claimed--
+	}
 	if j.inst != nil {
 		j.inst.jobs--
 		r.releaseLocked(j.inst)
@@ -107,7 +109,7 @@ func (r *Runtime) startedLocked(l *lane, j *job) {
 	j.run, j.lane = RunID(r.nextRun), l
 	r.runs[j.run] = j
 	r.armClockLocked(j.begun + int64(r.timing.lostJobs))
-	timeout := time.Duration(j.TimeoutMS) * time.Millisecond
+	timeout := milliseconds(j.TimeoutMS)
 	if timeout == 0 {
 		timeout = r.opt.ActivityTimeout
 	}
@@ -376,9 +378,12 @@ func (r *Runtime) timeOutLocked(j *job, stamp int64) {
 		Kind: history.ActivityTimeout, Message: "activity timed out", Activity: j.Name, Attempt: j.Attempt,
 	}
 	r.meters.countActivity(failure)
-	answer := &job{Job: j.Job, inst: j.inst, epoch: j.epoch, claimedAt: j.claimedAt, state: jobRunning}
+	answer := &job{Job: j.Job, inst: j.inst, session: j.session, epoch: j.epoch, claimedAt: j.claimedAt, state: jobRunning}
 	if j.inst != nil {
 		j.inst.jobs++
+	}
+	if j.session != nil {
+		j.session.claimed++
 	}
 	j.dropped = true
 	r.claimed[j.ID] = answer

@@ -277,6 +277,8 @@ func (r *Runtime) answerLocked(s *step, res *store.TurnResult) {
 		r.meters.providerErrors.Add(1)
 		r.pending = append(r.pending, s)
 		kick(r.committerKick)
+	case store.IsRefused(res.Err) && s.live != nil:
+		r.unstorableLocked(s, res.Err)
 	case store.IsUnknown(res.Err) && s.claim > 0:
 		r.meters.providerErrors.Add(1)
 		r.pending = append(r.pending, s)
@@ -408,11 +410,21 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 	defer r.mu.Unlock()
 	r.commitOverLocked()
 	claims := false
+	var held []*step // by the node that is there now
 	for _, s := range steps {
-		claims = claims || s.claim > 0
 		r.endCommitLocked(s)
+		if s.epoch != r.epoch {
+			// Tried again it would be the next node's, which knows nothing of what it claims.
+			r.voidLocked(s)
+			continue
+		}
+		claims = claims || s.claim > 0
+		held = append(held, s)
 	}
+	steps = held
 	switch {
+	case len(steps) == 0:
+		return true
 	case lost:
 		r.pending = append(r.pending, steps...)
 		r.loseNodeLocked()
@@ -429,6 +441,10 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 	case !unknown && len(steps) > 1:
 		// One of them cannot be stored; alone it does not stop the others.
 		for _, s := range steps {
+			if s.epoch != r.epoch { // by what became of the one before
+				r.voidLocked(s)
+				continue
+			}
 			turns := r.beginCommitLocked([]*step{s})
 			r.mu.Unlock()
 			r.commit([]*step{s}, turns)
@@ -437,14 +453,22 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 		return true
 	}
 	for _, s := range steps {
-		if s.epoch != r.epoch {
-			r.voidLocked(s)
+		if store.IsRefused(err) && s.live != nil {
+			r.unstorableLocked(s, err)
 			continue
 		}
 		r.refusedLocked(s)
 		r.delayLocked(s.inst, r.backoffLocked(s.inst))
 	}
 	return true
+}
+
+// unstorableLocked: what a turn would store can never be stored, so the instance fails: its code would ask for the same
+// again and again.
+func (r *Runtime) unstorableLocked(s *step, err error) {
+	r.refusedLocked(s)
+	s.inst.unstorable = err.Error()
+	r.spreadLocked()
 }
 
 // voidLocked ends a turn that was begun by a node which is no more.
@@ -535,6 +559,9 @@ func (r *Runtime) storeFailed(what string, err error) {
 		again := r.trouble.said == text && time.Since(r.trouble.saidAt) < sameErrorPause
 		if !again {
 			r.trouble.said, r.trouble.saidAt = text, time.Now()
+		}
+		if !r.trouble.on && !store.IsRefused(err) {
+			r.trouble.on, r.trouble.since = true, time.Now()
 		}
 		r.mu.Unlock()
 		if !again {

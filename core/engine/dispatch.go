@@ -35,6 +35,7 @@ func (r *Runtime) mayTurnLocked() bool {
 
 // mayStartLocked: claimed jobs may be started at all.
 func (r *Runtime) mayStartLocked() bool {
+	r.noticeJumpLocked()
 	return r.phase == phaseRunning && !r.exiting && r.node != "" && !r.trouble.on && !r.lease.doubtful &&
 		r.unsettled < r.timing.maxResults && r.unsettledBytes < r.timing.maxResultBytes
 }
@@ -231,7 +232,7 @@ func (r *Runtime) loadedLocked(id string, loaded []*store.Snapshot) bool {
 		return false
 	}
 	for _, s := range loaded {
-		if s.Instance != id || s.Life != inst.live.life || s.Turn != inst.live.turn || s.Ended {
+		if s.Instance != id || s.Life != inst.live.life || s.Turn != inst.live.turn || s.Ended || s.Undecodable != "" {
 			continue
 		}
 		inst.untaken = s.Messages

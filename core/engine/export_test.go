@@ -26,6 +26,26 @@ func ClaimAhead(t *testing.T, work time.Duration) {
 	retime(t, func(i *timing) { i.prefetch = work })
 }
 
+// BoundSpares sets how many lanes that do not come back are replaced.
+func BoundSpares(t *testing.T, n int) { retime(t, func(i *timing) { i.maxSpares = n }) }
+
+// BoundResults sets how many results may wait for the store before no further activity starts.
+func BoundResults(t *testing.T, n int) { retime(t, func(i *timing) { i.maxResults = n }) }
+
+// JumpClock makes a runtime find the wall clock moved.
+func JumpClock(r *Runtime, by time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clock.ahead -= by
+}
+
+// IsDraining reports whether a shutdown has begun.
+func IsDraining(r *Runtime) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.phase == phaseDraining
+}
+
 // Shorten makes the engine look for work that nobody can run, and read undecodable histories again, at test speed.
 func Shorten(t *testing.T, every time.Duration) {
 	retime(t, func(i *timing) { i.unclaimable, i.unclaimedFor, i.undecodable = every, every, every })

@@ -26,12 +26,12 @@ func (r *Runtime) firstLanes() int {
 	return r.lanesFor(briskLanes)
 }
 
-// growLocked asks for lanes when activities hold so many for long that work finds none: as many again as are held. Threads
+// growLocked asks for lanes when user code holds so many for long that work finds none: as many again as are held. Threads
 // that only wait for each other, for a lock of the host's, are not helped by more of them.
 func (r *Runtime) growLocked() {
-	held, before := 0, r.now()-int64(r.timing.heldLane)
+	held, now := 0, r.now()
 	for _, l := range r.lanes {
-		if j := l.job; j != nil && !j.released && j.begun < before {
+		if l.kind == LaneGeneral && !l.over && r.inUserSince(l, now) > int64(r.timing.heldLane) {
 			held++
 		}
 	}

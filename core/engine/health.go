@@ -49,9 +49,11 @@ func (r *Runtime) Health(ctx context.Context) Health {
 		blocked, err = r.store.Instances(ctx, store.InstanceQuery{Blocked: &yes, OldestFirst: true, Limit: blockedShown})
 	}
 	stamp := r.store.Now()
-	h := Health{StoreReachable: err == nil, Stuck: []StuckLane{}, Waiting: []OldestWait{}, Blocked: []string{}}
+	h := Health{Stuck: []StuckLane{}, Waiting: []OldestWait{}, Blocked: []string{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// A store that can be read and not written is of no use to a runtime.
+	h.StoreReachable = err == nil && r.lease.reachable && !r.trouble.on
 	if !r.lease.renewed.IsZero() {
 		h.LeaseAgeMS = time.Since(r.lease.renewed).Milliseconds()
 	}

@@ -20,7 +20,8 @@ type lane struct {
 	role     bool // takes turns
 	slow     bool // its turn takes so long that another lane may take turns
 	stuck    bool // reported by the watchdog
-	replaced bool // it ends when its user code returns
+	over     bool // it ends when its user code returns
+	replaced bool // for it there is another in its place; counted in spares
 	session  *session
 	turnOf   *instance // in user code for a turn of it
 	job      *job      // that runs now
@@ -102,6 +103,7 @@ func (r *Runtime) RunLane(req LaneRequest, host Host) {
 		j, more := r.next(l)
 		switch {
 		case !more:
+			r.forgetLate(l)
 			return
 		case j != nil:
 			r.runJob(l, j)
@@ -111,11 +113,27 @@ func (r *Runtime) RunLane(req LaneRequest, host Host) {
 	}
 }
 
+// forgetLate closes what a lane brings back that returns from user code when the runtime has ended.
+func (r *Runtime) forgetLate(l *lane) {
+	r.mu.Lock()
+	var ids []ExecutionID
+	if r.phase == phaseEnded {
+		ids, r.forgets = r.forgets, nil
+	}
+	r.mu.Unlock()
+	for _, id := range ids {
+		r.user(l, func() { l.host.Forget(id) })
+	}
+}
+
 // dropLane also runs when the host's thread leaves by a panic: its work is given to others then, and the lane replaced.
 func (r *Runtime) dropLane(l *lane) {
 	r.mu.Lock()
 	delete(r.lanes, l.id)
-	if l.kind == LaneGeneral && !l.replaced {
+	switch {
+	case l.replaced:
+		r.spares--
+	case l.kind == LaneGeneral:
 		r.generals--
 	}
 	r.dropRoleLocked(l)
@@ -144,7 +162,7 @@ func (r *Runtime) dropLane(l *lane) {
 		slices.SortFunc(taken, func(a, b *job) int { return cmp.Compare(a.ended, b.ended) })
 		r.refusedLocked(&step{inst: inst, live: inst.live, results: taken, epoch: r.epoch})
 	}
-	if died && r.phase == phaseRunning && !l.replaced {
+	if died && r.phase == phaseRunning && !l.over {
 		if l.kind == LaneGeneral {
 			r.requestLaneLocked(LaneGeneral)
 		} else if l.session != nil && !l.session.over {
@@ -162,7 +180,7 @@ func (r *Runtime) next(l *lane) (*job, bool) {
 	defer r.mu.Unlock()
 	for {
 		switch {
-		case r.phase == phaseEnded || l.replaced:
+		case r.phase == phaseEnded || l.over:
 			return nil, false
 		case r.canTurnLocked():
 			r.roles++
@@ -208,10 +226,10 @@ func (r *Runtime) wakeLaneLocked(what wokenFor) bool {
 
 // replaceLaneLocked gives up a lane that does not come back from user code and asks for another in its place.
 func (r *Runtime) replaceLaneLocked(l *lane) bool {
-	if l.replaced || r.spares >= r.timing.maxSpares || r.phase != phaseRunning {
+	if l.over || r.spares >= r.timing.maxSpares || r.phase != phaseRunning {
 		return false
 	}
-	l.replaced = true
+	l.over, l.replaced = true, true
 	r.spares++
 	if l.kind == LaneGeneral {
 		r.generals--

@@ -42,6 +42,8 @@ type instance struct {
 	expected int
 	// failures in a row of reading or committing it.
 	failures int
+	// unstorable is why its last turn could never be stored.
+	unstorable string
 	// counted is the written attempt of a suspect turn that has not run yet.
 	counted                      int
 	countedFor                   history.Token
@@ -50,7 +52,7 @@ type instance struct {
 
 // known reports whether forgetting the entry would lose anything.
 func (i *instance) known() bool {
-	return i.state != idle || i.live != nil || i.snapshot != nil || len(i.inbox) > 0 || i.jobs > 0 || i.failures > 0 || i.counted > 0 || i.expected > 0
+	return i.state != idle || i.live != nil || i.snapshot != nil || len(i.inbox) > 0 || i.jobs > 0 || i.failures > 0 || i.unstorable != "" || i.counted > 0 || i.expected > 0
 }
 
 // instanceLocked gives the entry of an instance, made when new.
@@ -109,7 +111,7 @@ func newLives(count int, bytes int64) lives {
 // one may stay.
 func (r *Runtime) keepLocked(e *liveExecution) bool {
 	l := &r.live
-	if l.max == 0 {
+	if l.max == 0 || r.phase >= phaseClosing {
 		return false
 	}
 	size := e.x.PayloadBytes()

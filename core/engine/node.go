@@ -67,7 +67,11 @@ func (r *Runtime) runKeeper() {
 		next := period
 		switch {
 		case !joined:
-			if !r.rejoin() {
+			switch err := r.rejoin(); {
+			case errors.Is(err, store.ErrTooOld):
+				r.retire(err)
+				return
+			case err != nil:
 				next = min(period, r.timing.retryMost/4)
 			}
 		default:
@@ -87,6 +91,9 @@ func (r *Runtime) runKeeper() {
 				r.loseNodeLocked()
 				r.mu.Unlock()
 				next = 0
+			case errors.Is(err, store.ErrTooOld):
+				r.retire(err)
+				return
 			default:
 				r.storeFailed("renew the node's lease", err)
 				r.mu.Lock()
@@ -110,7 +117,7 @@ func (r *Runtime) loseNodeLocked() {
 	r.epoch++
 	r.lease.row = nil
 	for _, j := range r.claimed {
-		if j.state == jobRunning {
+		if j.state == jobRunning { // gone when its function returns
 			j.dropped = true
 			r.cancelJobLocked(j)
 			delete(r.claimed, j.ID)
@@ -143,15 +150,15 @@ func (r *Runtime) loseNodeLocked() {
 	}
 	r.ready.take()
 	for _, inst := range r.instances {
+		inst.inbox = nil
 		if inst.state == running || inst.state == committing {
 			continue // its turn is void when it comes back
 		}
-		inst.inbox = nil
 		if inst.live != nil {
 			r.forgetLocked(inst.live)
 		}
 		inst.state, inst.snapshot, inst.untaken, inst.left, inst.reload = idle, nil, nil, nil, false
-		inst.jobs, inst.failures, inst.counted, inst.awarded = 0, 0, 0, false
+		inst.failures, inst.counted, inst.awarded, inst.unstorable = 0, 0, false, ""
 		r.clearSuspectTurnLocked(inst)
 		r.releaseLocked(inst)
 	}
@@ -162,13 +169,21 @@ func (r *Runtime) loseNodeLocked() {
 	r.spreadLocked()
 }
 
-// rejoin becomes a new node after the old one was lost.
-func (r *Runtime) rejoin() bool {
+// retire ends a runtime whose store demands newer programs: what runs is finished, then it stops.
+func (r *Runtime) retire(err error) {
+	r.logf("error", "this program is too old for its store; it finishes what it has begun and stops: "+err.Error(), "store", r.store.Describe())
+	go r.Shutdown(retireDrain) // it waits for this goroutine; whoever calls Shutdown waits for it
+}
+
+const retireDrain = 10 * time.Second
+
+// rejoin becomes a new node after the old one was lost. It logs its error.
+func (r *Runtime) rejoin() error {
 	r.mu.Lock()
 	on := r.phase == phaseRunning
 	r.mu.Unlock()
 	if !on {
-		return true
+		return nil
 	}
 	// The row may still be there, when the node gave itself up: what it had claimed must not wait for the lease to end.
 	r.mu.Lock()
@@ -177,12 +192,12 @@ func (r *Runtime) rejoin() bool {
 	if former != "" {
 		if err := r.store.Leave(r.ctx, former); err != nil {
 			r.storeFailed("leave as the former node", err)
-			return false
+			return err
 		}
 	}
 	if err := r.join(r.ctx); err != nil {
 		r.storeFailed("join as a node", err)
-		return false
+		return err
 	}
 	r.mu.Lock()
 	r.moreJobs = true
@@ -190,9 +205,10 @@ func (r *Runtime) rejoin() bool {
 	r.scout.jobs = true
 	r.mu.Unlock()
 	kick(r.scoutKick)
+	kick(r.committerKick) // it waits while there is no node
 	r.storeWorks()
 	r.logf("info", "joined as a new node", "node", string(r.nodeID()))
-	return true
+	return nil
 }
 
 // runHousekeeping frees what dead nodes held, gives up idle sessions, and looks for work that nobody can run.

@@ -84,23 +84,17 @@ func (r *Runtime) clearSuspectLocked(j *job) {
 	}
 }
 
-// judgeTurn writes the attempt of a suspect turn. Not ok: the turn was postponed.
+// judgeTurn writes the attempt of a suspect turn, once it may run: one that waits for others to end is not to blame for
+// what becomes of them. Not ok: the turn was postponed.
 func (r *Runtime) judgeTurn(t *turning, snap *store.Snapshot) (ok bool, attempts int) {
 	inst := t.inst
-	if inst.counted == 0 || inst.countedFor != snap.Turn {
-		n, err := r.store.CountAttempt(r.ctx, store.Suspect{Instance: snap.Instance, Turn: snap.Turn})
-		if err != nil {
-			if !errors.Is(err, store.ErrFenced) {
-				r.storeFailed("count an attempt of "+strconv.Quote(snap.Instance), err)
-			}
-			r.postponeTurn(t, r.backoff(inst))
-			return false, 0
-		}
-		r.meters.attemptsWritten.Add(1)
-		inst.counted, inst.countedFor = n, snap.Turn
+	counted := inst.counted > 0 && inst.countedFor == snap.Turn
+	next := snap.Attempts + 1
+	if counted {
+		next = inst.counted
 	}
 	r.mu.Lock()
-	exclusive, admitted := r.admitSuspectLocked(inst.counted)
+	exclusive, admitted := r.admitSuspectLocked(next)
 	if admitted {
 		inst.holdsSuspect, inst.holdsExclusive = true, exclusive
 	}
@@ -109,6 +103,19 @@ func (r *Runtime) judgeTurn(t *turning, snap *store.Snapshot) (ok bool, attempts
 		r.postponeTurn(t, suspectPause)
 		return false, 0
 	}
+	if counted {
+		return true, inst.counted
+	}
+	n, err := r.store.CountAttempt(r.ctx, store.Suspect{Instance: snap.Instance, Turn: snap.Turn})
+	if err != nil {
+		if !errors.Is(err, store.ErrFenced) {
+			r.storeFailed("count an attempt of "+strconv.Quote(snap.Instance), err)
+		}
+		r.postponeTurn(t, r.backoff(inst)) // no longer counted in
+		return false, 0
+	}
+	r.meters.attemptsWritten.Add(1)
+	inst.counted, inst.countedFor = n, snap.Turn
 	return true, inst.counted
 }
 
@@ -211,17 +218,22 @@ func (r *Runtime) tendUnclaimable() {
 		return
 	}
 	now := r.store.Now()
+	jobs := map[string]map[int64]bool{} // by name: those whose time is over
 	for _, u := range work {
 		name := wantedName(u)
 		r.warnUnclaimable(u, name)
-		if u.SinceMS == 0 || time.Duration(now-u.SinceMS)*time.Millisecond < r.timing.unclaimedFor {
-			continue
-		}
-		if u.Job != 0 {
-			r.poisonJob(node, u)
-		} else {
+		switch {
+		case u.SinceMS == 0 || milliseconds(now-u.SinceMS) < r.timing.unclaimedFor:
+		case u.Job == 0:
 			r.poisonInstance(node, u, name)
+		case jobs[u.Name] == nil:
+			jobs[u.Name] = map[int64]bool{u.Job: true}
+		default:
+			jobs[u.Name][u.Job] = true
 		}
+	}
+	for name, overdue := range jobs {
+		r.poisonJobs(name, overdue)
 	}
 }
 
@@ -252,44 +264,47 @@ func (r *Runtime) warnUnclaimable(u store.Unclaimable, name string) {
 	r.logf("warn", text, "instance_id", u.Instance)
 }
 
-// poisonJob claims jobs of a name that nobody registers, to fail them.
-func (r *Runtime) poisonJob(node store.NodeID, u store.Unclaimable) {
+// poisonJobs claims jobs of a name that nobody registers, to fail those whose time is over. The others go back.
+func (r *Runtime) poisonJobs(name string, overdue map[int64]bool) {
+	r.mu.Lock()
+	node, epoch := r.node, r.epoch
+	r.mu.Unlock()
+	if node == "" {
+		return
+	}
 	jobs, err := r.store.ClaimJobs(r.ctx, store.Claim{
-		Node: node, Limit: r.timing.maxGroup, Activities: map[string]bool{u.Name: true}, Tags: store.TagFilter{Untagged: true, Any: true},
+		Node: node, Limit: r.timing.maxGroup, Activities: map[string]bool{name: true}, Tags: store.TagFilter{Untagged: true, Any: true},
 		MayTake: r.timing.maxGroup,
 	})
 	if err != nil {
 		r.storeFailed("claim activities that nobody can run", err)
-		return
 	}
 	now := r.store.Now()
-	list := make([]store.Settlement, 0, len(jobs))
-	var sessions []string
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case epoch != r.epoch:
+		return // the node that claimed them is no more, and its claims are freed
+	case store.IsUnknown(err):
+		r.loseNodeLocked() // jobs may be claimed that this node never heard of
+		return
+	}
 	for i := range jobs {
-		j := &jobs[i]
-		if j.Session != "" {
-			sessions = append(sessions, j.Session)
+		j := &job{Job: jobs[i], epoch: epoch}
+		r.claimed[j.ID] = j
+		if overdue[j.ID] {
+			j.result = history.Message{
+				Kind: history.MsgActivityFailed, JobID: j.ID, JobToken: j.Token, Life: j.Life, Execution: j.Execution,
+				Source: j.Schedule, VisibleAt: now, InsertedAt: now,
+				Failure: &history.Failure{
+					Kind: history.PoisonActivity, Activity: j.Name, Attempt: j.Attempt,
+					Message: fmt.Sprintf("activity %s#%d exceeded %d attempts (max %d) : no runtime registers %s",
+						j.Name, j.Schedule, r.opt.MaxAttempts+1, r.opt.MaxAttempts, j.Name),
+				},
+			}
+			r.meters.activityPoison.Add(1)
 		}
-		list = append(list, store.Settlement{Job: j.JobRef, Result: &history.Message{
-			Kind: history.MsgActivityFailed, JobID: j.ID, JobToken: j.Token, Life: j.Life, Execution: j.Execution,
-			Source: j.Schedule, VisibleAt: now, InsertedAt: now,
-			Failure: &history.Failure{
-				Kind: history.PoisonActivity, Activity: j.Name, Attempt: j.Attempt,
-				Message: fmt.Sprintf("activity %s#%d exceeded %d attempts (max %d) : no runtime registers %s",
-					j.Name, j.Schedule, r.opt.MaxAttempts+1, r.opt.MaxAttempts, j.Name),
-			},
-		}})
-	}
-	if len(list) == 0 {
-		return
-	}
-	if _, err := r.store.SettleJobs(r.ctx, list); err != nil {
-		r.storeFailed("fail activities that nobody can run", err)
-		return
-	}
-	r.meters.activityPoison.Add(int64(len(list)))
-	if len(sessions) > 0 {
-		r.releaseSessions(sessions)
+		r.settleLocked(settling{job: j, result: overdue[j.ID]})
 	}
 }
 

@@ -271,7 +271,7 @@ type picky struct{ store.Store }
 func (s picky) SettleJobs(ctx context.Context, l []store.Settlement) ([]bool, error) {
 	for i := range l {
 		if l[i].Result != nil && l[i].Result.Data == "unstorable" {
-			return nil, &store.Error{Operation: "settle", Err: errors.New("string or blob too big")}
+			return nil, &store.Error{Operation: "settle", Refused: true, Err: errors.New("string or blob too big")}
 		}
 	}
 	return s.Store.SettleJobs(ctx, l)

@@ -9,9 +9,6 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// reservedPrefix begins names that belong to the engine.
-const reservedPrefix = "__duroxide"
-
 // registry holds what a runtime can run. It does not change after Start, so it is read without a lock.
 type registry struct {
 	orchestrations map[string][]string // versions, ascending
@@ -55,8 +52,8 @@ func checkName(what, name string) error {
 	if name == "" {
 		return registrationErrorf("the name of an %s must not be empty", what)
 	}
-	if strings.HasPrefix(name, reservedPrefix) {
-		return registrationErrorf("%s name %q is reserved: names that begin with %s belong to the engine", what, name, reservedPrefix)
+	if strings.HasPrefix(name, store.ReservedPrefix) {
+		return registrationErrorf("%s name %q is reserved: names that begin with %s belong to the engine", what, name, store.ReservedPrefix)
 	}
 	return nil
 }
@@ -112,14 +109,12 @@ func (g *registry) nodeActivities() []string {
 	return names
 }
 
-// nearest gives up to three registered names that are most like the one nobody knows.
+// nearest gives up to three registered names that are most like the one nobody knows. Versions do not count: they would
+// make all short names alike.
 func (g *registry) nearest(u store.Unclaimable) []string {
-	names, wanted := g.nodeActivities(), u.Name
+	names := g.nodeActivities()
 	if u.Job == 0 {
 		names = g.nodeOrchestrations()
-		if u.Version != "" {
-			wanted += "@" + u.Version
-		}
 	}
 	type scored struct {
 		name     string
@@ -127,7 +122,11 @@ func (g *registry) nearest(u store.Unclaimable) []string {
 	}
 	var near []scored
 	for _, name := range names {
-		if d := editDistance(wanted, name); d <= max(len(wanted), len(name))/2 {
+		plain := name
+		if u.Job == 0 {
+			plain = name[:strings.LastIndexByte(name, '@')]
+		}
+		if d := editDistance(u.Name, plain); d <= max(len(u.Name), len(plain))/2 && !strings.HasPrefix(name, store.ReservedPrefix) {
 			near = append(near, scored{name, d})
 		}
 	}

@@ -83,7 +83,7 @@ type Runtime struct {
 	nextLane     int64
 	generals     int        // general lanes, requested ones included, replaced ones not
 	failedLanes  []LaneKind // requests that the host could not meet; made again
-	spares       int        // lanes replaced because they were stuck
+	spares       int        // lanes replaced because they did not come back, that are still away
 	nextExec     uint64
 
 	clock   clockState
@@ -94,6 +94,7 @@ type Runtime struct {
 	superviseKick                                                           chan struct{}
 	leave                                                                   func() // ends listening
 	ended                                                                   chan struct{}
+	drainBy                                                                 time.Time // what runs is waited for until then
 	drained                                                                 bool
 }
 
@@ -115,7 +116,7 @@ type timing struct {
 	slowStep       time.Duration // a turn in user code for so long lets another lane take turns
 	longActivity   time.Duration // an activity in user code for so long lets another lane run activities
 	tick           time.Duration // how often the last two are looked at while work waits
-	heldLane       time.Duration // an activity in user code for so long is worth a further lane
+	heldLane       time.Duration // an activity or a turn in user code for so long is worth a further lane
 	lostJobs       time.Duration // how often rows of running jobs are looked at
 	bury           time.Duration
 	unclaimable    time.Duration

@@ -40,7 +40,7 @@ func (r *Runtime) heedLocked(w *store.Waiting) {
 		return
 	}
 	r.scout.waiting = w.Ready || w.Jobs
-	away := time.Duration(w.NextDue-r.store.Now()) * time.Millisecond
+	away := untilDue(w.NextDue, r.store.Now())
 	switch {
 	case w.Ready,
 		// A timer that nobody told of is near, or the list of those in memory may soon be at its end.
@@ -290,7 +290,11 @@ func (r *Runtime) releaseSessions(ids []string) {
 	}
 	r.storeFailed("release sessions", err)
 	r.mu.Lock()
-	r.scout.release = append(r.scout.release, ids...)
+	for _, id := range ids {
+		if r.sessions.held[id] == nil {
+			r.scout.release = append(r.scout.release, id)
+		}
+	}
 	r.scout.wantLater(r.now() + int64(r.timing.retryMost/4))
 	r.mu.Unlock()
 }

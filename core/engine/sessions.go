@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -19,13 +21,15 @@ type session struct {
 	running bool
 	queued  bool // in sessions.waiting
 	over    bool // released: its lane ends
+	claimed int  // jobs of it that the store has as claimed by this node
 	lastUse int64
 }
 
 // busy counts sessions with jobs that have no permit yet: each uses one of the slots, however many jobs it has.
 func (s *sessions) busy() int { return s.waiting.len() }
 
-func (s *session) isIdle() bool { return !s.running && s.begin == nil && s.queue.len() == 0 }
+// isIdle: the store would let go of it. It keeps a session of which a job is claimed.
+func (s *session) isIdle() bool { return !s.running && s.claimed == 0 }
 
 func (s *session) drop(j *job) { s.queue.filter(func(o *job) bool { return o != j }) }
 
@@ -35,18 +39,18 @@ func (r *Runtime) addSessionJobLocked(j *job) {
 	s := r.sessions.held[j.Session]
 	if s == nil {
 		if len(r.sessions.held) >= r.opt.MaxSessions && !r.releaseIdleSessionLocked() {
-			// Claimed on the word that another was idle, which has work again.
-			r.scout.release = append(r.scout.release, j.Session)
-			kick(r.scoutKick)
+			// Claimed on the word that another was idle, which has work again. The session goes back when the job has.
 			r.settleLocked(settling{job: j, delayMS: sessionPause.Milliseconds()})
 			r.scout.claimLater(r.now() + int64(sessionPause+affinitySlack))
 			return
 		}
 		s = &session{id: j.Session, lastUse: r.now()}
 		r.sessions.held[s.id] = s
+		r.scout.release = slices.DeleteFunc(r.scout.release, func(id string) bool { return id == s.id })
 		r.requestLaneLocked(LaneSession)
 	}
 	j.session = s
+	s.claimed++
 	s.queue.push(j)
 	r.queueSessionLocked(s)
 }
@@ -87,7 +91,7 @@ func (r *Runtime) attachSessionLocked(l *lane) {
 		}
 	}
 	if l.session == nil {
-		l.replaced = true // its session was released before it came
+		l.over = true // its session was released before it came
 	}
 	r.spreadLocked()
 }
@@ -103,7 +107,7 @@ func (r *Runtime) runSessionLane(l *lane) {
 	for {
 		r.mu.Lock()
 		s := l.session
-		if l.replaced || s == nil || s.over || r.phase == phaseEnded {
+		if l.over || s == nil || s.over || r.phase == phaseEnded {
 			r.mu.Unlock()
 			return
 		}
@@ -121,7 +125,7 @@ func (r *Runtime) runSessionLane(l *lane) {
 			r.mu.Unlock()
 			r.runJob(l, j)
 			r.mu.Lock()
-			if !l.replaced {
+			if !l.over {
 				r.queueSessionLocked(s)
 			}
 			r.spreadLocked()
@@ -152,11 +156,16 @@ func (r *Runtime) releaseIdleSessionLocked() bool {
 func (r *Runtime) releaseSessionLocked(s *session) {
 	delete(r.sessions.held, s.id)
 	s.over = true
-	r.scout.release = append(r.scout.release, s.id)
-	kick(r.scoutKick)
+	r.giveUpSessionLocked(s.id)
 	if s.lane != nil {
 		kick(s.lane.wake)
 	}
+}
+
+// giveUpSessionLocked tells the store that a session is not held here any more.
+func (r *Runtime) giveUpSessionLocked(id string) {
+	r.scout.release = append(r.scout.release, id)
+	kick(r.scoutKick)
 }
 
 // releaseIdleSessions gives up sessions that nothing has used for the idle time-out.

@@ -108,8 +108,8 @@ func (r *Runtime) settleBatch(batch []settling) bool {
 	_, err := r.store.SettleJobs(r.ctx, list)
 	if err != nil {
 		r.storeFailed("settle activities", err)
-		mendable := store.IsRetryable(err) || store.IsUnknown(err)
-		if !mendable && len(batch) > 1 {
+		refused := store.IsRefused(err)
+		if refused && len(batch) > 1 {
 			for _, s := range batch { // one of them cannot be stored; the others can
 				r.settleBatch([]settling{s})
 			}
@@ -122,9 +122,7 @@ func (r *Runtime) settleBatch(batch []settling) bool {
 			case s.job.state != jobSettling:
 			case s.job.epoch != r.epoch:
 				r.goneLocked(s.job)
-			case mendable:
-				r.settles.push(s)
-			case s.result && !s.replaced:
+			case refused && s.result && !s.replaced:
 				// A result that can never be stored must not leave its instance waiting for ever.
 				r.unsettledBytes -= int64(len(s.job.result.Data))
 				s.replaced = true
@@ -134,11 +132,11 @@ func (r *Runtime) settleBatch(batch []settling) bool {
 					Activity: s.job.Name, Attempt: s.job.Attempt,
 				}
 				r.settles.push(s)
-			default: // the claim lapses with the node
-				r.goneLocked(s.job)
+			default: // it stays claimed until the store takes it
+				r.settles.push(s)
 			}
 		}
-		return !mendable
+		return false
 	}
 	r.storeWorks()
 	r.mu.Lock()
@@ -147,9 +145,12 @@ func (r *Runtime) settleBatch(batch []settling) bool {
 		if s.result {
 			r.meters.settledAlone.Add(1)
 		}
-		if s.job.Session != "" { // only now the store gives out the session's next job
+		if id := s.job.Session; id != "" { // only now the store gives out the session's next job
 			r.jobNews++
 			r.moreJobs = true
+			if r.sessions.held[id] == nil && r.node != "" {
+				r.giveUpSessionLocked(id)
+			}
 		}
 		// Whether stored or lost to another claim: the wake-up of the write tells the instance.
 		r.goneLocked(s.job)

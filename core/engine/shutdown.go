@@ -6,9 +6,10 @@ import (
 )
 
 // Shutdown stops taking work, waits up to timeout for what runs, gives the rest back uncounted, ends all lanes and
-// leaves the store as a node. It reports whether everything was drained. Idempotent; concurrent callers wait. A lane
-// whose user code never returns is left behind: its thread ends when it does.
+// leaves the store as a node. It reports whether everything was drained. Idempotent; callers that come meanwhile wait, and
+// the one with the least time decides. A lane whose user code never returns is left behind: its thread ends when it does.
 func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
+	deadline := time.Now().Add(timeout)
 	r.mu.Lock()
 	switch {
 	case r.phase == phaseNew:
@@ -19,30 +20,40 @@ func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
 		kick(r.superviseKick)
 		return true
 	case r.phase != phaseRunning:
+		if deadline.Before(r.drainBy) {
+			r.drainBy = deadline
+			kick(r.drainKick)
+		}
 		r.mu.Unlock()
 		<-r.ended
 		return r.drained
 	}
-	r.phase = phaseDraining
+	r.phase, r.drainBy = phaseDraining, deadline
 	for _, inst := range r.instances {
-		for len(inst.inbox) > 0 {
-			r.settleWaitingLocked(inst.inbox[0])
+		waiting := inst.inbox
+		inst.inbox = nil
+		for _, j := range waiting {
+			r.settleLocked(settling{job: j, result: true})
 		}
 	}
 	r.mu.Unlock()
 
-	deadline := time.Now().Add(timeout)
-	r.drained = r.waitFor(deadline, r.quietLocked)
+	r.drained = r.waitFor(&r.drainBy, r.quietLocked)
 	r.mu.Lock()
 	r.phase = phaseClosing
 	r.verifies = nil
-	for r.live.order.Len() > 0 {
-		r.forgetLocked(executionAt(r.live.order.Front()))
+	for at := r.live.order.Front(); at != nil; {
+		e := executionAt(at)
+		at = at.Next()
+		if !busyState(e) { // else it is forgotten when its turn is over
+			r.forgetLocked(e)
+		}
 	}
 	r.spreadLocked()
 	r.mu.Unlock()
 	// Closing generators is user code too: it gets a moment even when the time is over.
-	r.waitFor(time.Now().Add(closingTime), func() bool { return len(r.forgets) == 0 && r.roles == 0 })
+	closing := time.Now().Add(closingTime)
+	r.waitFor(&closing, func() bool { return len(r.forgets) == 0 && r.roles == 0 })
 
 	r.mu.Lock()
 	r.phase = phaseEnded
@@ -55,7 +66,8 @@ func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
 	}
 	r.mu.Unlock()
 	kick(r.superviseKick)
-	r.waitFor(time.Now().Add(closingTime), func() bool {
+	closing = time.Now().Add(closingTime)
+	r.waitFor(&closing, func() bool {
 		for _, l := range r.lanes {
 			if l.step.Load() == 0 {
 				return false
@@ -106,9 +118,9 @@ func (r *Runtime) quietLocked() bool {
 	return true
 }
 
-// waitFor waits until a condition on the scheduling state holds.
-func (r *Runtime) waitFor(deadline time.Time, holds func() bool) bool {
-	wait := time.NewTimer(time.Until(deadline))
+// waitFor waits until a condition on the scheduling state holds. The deadline is guarded by the mutex and may move.
+func (r *Runtime) waitFor(deadline *time.Time, holds func() bool) bool {
+	wait := time.NewTimer(0)
 	defer wait.Stop()
 	for {
 		r.mu.Lock()
@@ -116,14 +128,15 @@ func (r *Runtime) waitFor(deadline time.Time, holds func() bool) bool {
 		if !ok {
 			r.spreadLocked()
 		}
+		left := time.Until(*deadline)
 		r.mu.Unlock()
-		if ok {
-			return true
+		if ok || left <= 0 {
+			return ok
 		}
+		wait.Reset(left)
 		select {
 		case <-r.drainKick:
 		case <-wait.C:
-			return false
 		}
 	}
 }

@@ -12,9 +12,8 @@ type clockState struct {
 	retries []retry
 	wakeAt  int64 // when the clock looks next
 	ticking bool
-	wall    time.Time // at the last look, for jumps
-	mono    int64
-	slowAt  int64 // when the once-a-second work was done
+	ahead   time.Duration // of wall time before monotonic time, since the runtime was made
+	slowAt  int64         // when the once-a-second work was done
 }
 
 // retry is an instance to be tried again.
@@ -47,13 +46,28 @@ func (r *Runtime) dueLocked(id string, due int64) {
 	if known, ok := r.clock.due[id]; ok && known <= due {
 		return
 	}
-	away := time.Duration(due-r.store.Now()) * time.Millisecond
+	away := untilDue(due, r.store.Now())
 	if away > r.timing.horizon {
 		return
 	}
 	r.clock.due[id] = due
 	heap.Push(&r.clock.timers, timer{due: due, instance: id})
 	r.armClockLocked(r.now() + int64(max(0, away)))
+}
+
+// untilDue is how far away a time of the store's clock is.
+func untilDue(due, stamp int64) time.Duration { return milliseconds(due - stamp) }
+
+// milliseconds gives a length of time; more than a Duration holds is a hundred years.
+func milliseconds(ms int64) time.Duration {
+	const most = 100 * 365 * 24 * time.Hour
+	return time.Duration(min(ms, most.Milliseconds())) * time.Millisecond
+}
+
+// isDueLocked: a message of the instance has become due, whether or not the clock has looked since.
+func (r *Runtime) isDueLocked(id string, stamp int64) bool {
+	due, ok := r.clock.due[id]
+	return ok && due <= stamp
 }
 
 // timersDropLocked forgets an instance that ended, or that another node goes on with.
@@ -99,7 +113,6 @@ func (r *Runtime) runClock() {
 		r.flushLogs()
 		if slow {
 			r.watch()
-			r.checkJump()
 		}
 		wait.Reset(max(0, time.Duration(at-r.now())))
 	}
@@ -107,6 +120,7 @@ func (r *Runtime) runClock() {
 
 // clockLocked does what is due and gives the next look.
 func (r *Runtime) clockLocked(stamp int64) (at int64, slow bool) {
+	r.noticeJumpLocked()
 	now := r.now()
 	at = now + int64(clockStep)
 	sooner := func(t int64) {
@@ -117,7 +131,7 @@ func (r *Runtime) clockLocked(stamp int64) (at int64, slow bool) {
 	for len(r.clock.timers) > 0 {
 		first := r.clock.timers[0]
 		if first.due > stamp {
-			sooner(now + int64(time.Duration(first.due-stamp)*time.Millisecond+dueSlack))
+			sooner(now + int64(untilDue(first.due, stamp)+dueSlack))
 			break
 		}
 		heap.Pop(&r.clock.timers)
@@ -192,24 +206,17 @@ func (r *Runtime) giveBackUnstartedLocked(now int64) {
 	})
 }
 
-// checkJump notices that wall time has moved against monotonic time: the machine slept, or its clock was set. The lease
-// may be over, so no claimed work starts before a renewal.
-func (r *Runtime) checkJump() {
-	wall := time.Now().Round(0)
-	r.mu.Lock()
-	mono := r.now()
-	jump := time.Duration(0)
-	if !r.clock.wall.IsZero() {
-		jump = wall.Sub(r.clock.wall) - time.Duration(mono-r.clock.mono)
+// noticeJumpLocked notices that wall time has moved against monotonic time: the machine slept, or its clock was set. The
+// lease may be over, so no claimed work starts before a renewal.
+func (r *Runtime) noticeJumpLocked() {
+	now := time.Now()
+	ahead := now.Round(0).Sub(r.base.Round(0)) - now.Sub(r.base)
+	jump := ahead - r.clock.ahead
+	r.clock.ahead = ahead
+	if jump.Abs() <= r.timing.clockJump {
+		return
 	}
-	r.clock.wall, r.clock.mono = wall, mono
-	jumped := jump > r.timing.clockJump || jump < -r.timing.clockJump
-	if jumped {
-		r.lease.doubtful = true
-		kick(r.keeperKick)
-	}
-	r.mu.Unlock()
-	if jumped {
-		r.logf("warn", "wall clock moved by "+jump.Round(time.Millisecond).String()+": the lease is renewed before work goes on")
-	}
+	r.lease.doubtful = true
+	r.logLocked("warn", "wall clock moved by "+jump.Round(time.Millisecond).String()+": the lease is renewed before work goes on")
+	kick(r.keeperKick)
 }

@@ -30,7 +30,7 @@ type step struct {
 func (r *Runtime) takeTurns(l *lane) {
 	for {
 		r.mu.Lock()
-		if l.slow || l.replaced {
+		if l.slow || l.over {
 			r.dropRoleLocked(l)
 			r.spreadLocked()
 			r.mu.Unlock()
@@ -117,14 +117,18 @@ func (r *Runtime) dropRoleLocked(l *lane) {
 // runTurn runs one turn on this lane. Nil: there was nothing to do, or it could not be done now; the instance is
 // where it belongs already.
 func (r *Runtime) runTurn(l *lane, inst *instance) *step {
+	stamp := r.store.Now()
 	r.mu.Lock()
 	results := inst.inbox
 	inst.inbox = nil
 	for _, j := range results {
 		j.state = jobTaken
 	}
-	reload, snap, live, untaken := inst.reload, inst.snapshot, inst.live, inst.untaken
-	inst.reload, inst.snapshot = false, nil
+	// A timer that was due before a result came goes before it, also when the clock has not looked since.
+	reload := inst.reload || (len(results) > 0 && r.isDueLocked(inst.id, stamp))
+	snap, live, untaken := inst.snapshot, inst.live, inst.untaken
+	unstorable := inst.unstorable
+	inst.reload, inst.snapshot, inst.unstorable = false, nil, ""
 	epoch := r.epoch
 	self := r.node
 	r.mu.Unlock()
@@ -182,6 +186,10 @@ func (r *Runtime) runTurn(l *lane, inst *instance) *step {
 		untaken = snap.Messages
 	}
 	messages := mergeResults(untaken, results)
+	if snap != nil && snap.Undecodable != "" && live != nil {
+		r.dropLive(inst)
+		live = nil
+	}
 	if snap != nil && snap.Ended {
 		r.dropLive(inst)
 		r.abandonTurn(t)
@@ -190,6 +198,10 @@ func (r *Runtime) runTurn(l *lane, inst *instance) *step {
 	if len(messages) == 0 {
 		r.abandonTurn(t)
 		return nil
+	}
+	if unstorable != "" && snap != nil {
+		r.dropLive(inst)
+		return r.poisonStep(t, snap, messages, &history.Failure{Kind: history.Infrastructure, Operation: "commit turn", Message: unstorable})
 	}
 	if live == nil {
 		var poison *step

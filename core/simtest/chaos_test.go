@@ -23,6 +23,8 @@ type chaos struct {
 	mu   sync.Mutex
 	rand *rand.Rand
 	over bool
+	// slow: calls take up to some ms, sometimes 50, and leases are lost all the time.
+	slow bool
 }
 
 type fault uint8
@@ -54,6 +56,36 @@ func (s *chaos) draw() fault {
 	return faultNone
 }
 
+// late makes some calls take their time.
+func (s *chaos) late() {
+	s.mu.Lock()
+	n := s.rand.IntN(100)
+	quick := s.over || !s.slow || n > 21
+	s.mu.Unlock()
+	if !quick {
+		time.Sleep(time.Duration(n*n) * 100 * time.Microsecond) //nolint:forbidigo // a slow store is what is tested
+	}
+}
+
+// losesLease says that a renewal finds the node buried.
+func (s *chaos) losesLease() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.over && s.slow && s.rand.IntN(100) < 60
+}
+
+// spared runs something without faults.
+func (s *chaos) spared(run func()) {
+	s.mu.Lock()
+	was := s.over
+	s.over = true
+	s.mu.Unlock()
+	run()
+	s.mu.Lock()
+	s.over = was
+	s.mu.Unlock()
+}
+
 func (s *chaos) calm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,6 +114,8 @@ func call[T any](s *chaos, f fault, run func() (T, error)) (T, error) {
 }
 
 func (s *chaos) CommitTurns(ctx context.Context, n store.NodeID, turns []store.Turn) ([]store.TurnResult, error) {
+	s.late()
+	defer s.late()
 	f := s.draw()
 	if f == faultFenced { // one member comes too late
 		results, err := s.Store.CommitTurns(ctx, n, turns[1:])
@@ -94,6 +128,8 @@ func (s *chaos) CommitTurns(ctx context.Context, n store.NodeID, turns []store.T
 }
 
 func (s *chaos) ClaimJobs(ctx context.Context, c store.Claim) ([]store.Job, error) {
+	s.late()
+	defer s.late()
 	return call(s, s.draw(), func() ([]store.Job, error) { return s.Store.ClaimJobs(ctx, c) })
 }
 
@@ -107,6 +143,35 @@ func (s *chaos) Load(ctx context.Context, instance string, have history.Token) (
 
 func (s *chaos) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResult, error) {
 	return call(s, s.draw(), func() (store.ReadyResult, error) { return s.Store.Ready(ctx, q) })
+}
+
+func (s *chaos) LostJobs(ctx context.Context, l []store.JobRef) ([]store.JobRef, error) {
+	return call(s, s.draw(), func() ([]store.JobRef, error) { return s.Store.LostJobs(ctx, l) })
+}
+
+func (s *chaos) CountAttempt(ctx context.Context, w store.Suspect) (int, error) {
+	return call(s, s.draw(), func() (int, error) { return s.Store.CountAttempt(ctx, w) })
+}
+
+func (s *chaos) ReleaseSessions(ctx context.Context, n store.NodeID, sessions []string) error {
+	return callOnly(s, func() error { return s.Store.ReleaseSessions(ctx, n, sessions) })
+}
+
+func (s *chaos) Renew(ctx context.Context, l *store.Lease) error {
+	if s.losesLease() {
+		return store.ErrNodeLost
+	}
+	return callOnly(s, func() error { return s.Store.Renew(ctx, l) })
+}
+
+func (s *chaos) Leave(ctx context.Context, n store.NodeID) error {
+	s.late()
+	return callOnly(s, func() error { return s.Store.Leave(ctx, n) })
+}
+
+func callOnly(s *chaos, run func() error) error {
+	_, err := call(s, s.draw(), func() (struct{}, error) { return struct{}{}, run() })
+	return err
 }
 
 // TestEverythingEndsRightUnderChaos runs mixed work while storage calls fail, commits are refused and leases are lost,
