@@ -46,6 +46,7 @@ type file struct {
 
 	readers   chan *sqlite.Conn // idle ones; nil in memory
 	readerSem chan struct{}
+	scanTime  time.Duration // see scan
 
 	processMu sync.Mutex
 	process   *processLock // from the first Join on
@@ -120,7 +121,7 @@ func openMemory(o Options) (*file, error) {
 }
 
 func newFile(o Options) *file {
-	f := &file{ready: make(chan struct{}), drained: make(chan struct{}), poll: o.PollInterval, now: o.Now}
+	f := &file{ready: make(chan struct{}), drained: make(chan struct{}), poll: o.PollInterval, now: o.Now, scanTime: scanTime}
 	if f.poll <= 0 {
 		f.poll = 25 * time.Millisecond
 	}

@@ -99,7 +99,7 @@ func readHistories(c *sqlite.Conn, instance string, id int64, rows *store.Rows) 
 // InspectShared implements [store.Inspector].
 func (s *Store) InspectShared(ctx context.Context) (*store.SharedRows, error) {
 	var shared *store.SharedRows
-	err := s.query(ctx, "inspect", true, func(c *sqlite.Conn) error {
+	err := s.scan(ctx, "inspect", true, func(c *sqlite.Conn) error {
 		shared = &store.SharedRows{Sessions: map[string]store.NodeID{}, Orphans: map[string]int64{}}
 		for sql, into := range map[string]*[]store.NodeID{
 			"SELECT node FROM duroxide_nodes":                                 &shared.Nodes,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -24,6 +25,32 @@ func (s *Store) query(ctx context.Context, operation string, snapshot bool, fn f
 		return store.ErrClosed
 	}
 	return s.file.read(ctx, operation, snapshot, fn)
+}
+
+// scanTime bounds reads of the whole store: as long as one lasts, the log cannot be begun anew behind it.
+const scanTime = 5 * time.Second
+
+var errLongScan = fmt.Errorf("the read took longer than %v, for which the log of the database only grows: ask for less at once", scanTime)
+
+// scan runs a read that may go over everything, for a client. What belongs to one instance is read without a bound.
+func (s *Store) scan(ctx context.Context, operation string, snapshot bool, fn func(*sqlite.Conn) error) error {
+	if s.file.memory {
+		return s.query(ctx, operation, snapshot, fn) // no log, and nothing interrupts the only connection
+	}
+	return s.query(ctx, operation, snapshot, func(c *sqlite.Conn) error {
+		over, cancel := context.WithTimeout(ctx, s.file.scanTime)
+		defer cancel()
+		defer c.SetInterrupt(c.SetInterrupt(over.Done()))
+		err := fn(c)
+		switch {
+		case sqlite.ErrCode(err) != sqlite.ResultInterrupt:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		default:
+			return &store.Error{Operation: operation, Err: errLongScan}
+		}
+	})
 }
 
 // Status implements [store.Queries].
@@ -176,7 +203,7 @@ func (s *Store) Instances(ctx context.Context, q store.InstanceQuery) (store.Ins
 		w.int(beyond, at)
 	}
 	var page store.InstancePage
-	err := s.query(ctx, "list instances", false, func(c *sqlite.Conn) error {
+	err := s.scan(ctx, "list instances", false, func(c *sqlite.Conn) error {
 		page = store.InstancePage{}
 		list := prepared(c, instanceColumns+w.where()+order)
 		for _, bind := range w.bind {
@@ -274,7 +301,7 @@ const descendants = `WITH RECURSIVE tree (id, instance, life) AS (
 // Tree implements [store.Queries].
 func (s *Store) Tree(ctx context.Context, instance string) ([]string, error) {
 	var names []string
-	err := s.query(ctx, "read tree", false, func(c *sqlite.Conn) error {
+	err := s.scan(ctx, "read tree", false, func(c *sqlite.Conn) error {
 		names = nil
 		err := prepared(c, descendants).text(instance).each(func(row *sqlite.Stmt) (bool, error) {
 			names = append(names, row.ColumnText(1))
@@ -293,7 +320,7 @@ func (s *Store) SystemMetrics(ctx context.Context) (store.SystemMetrics, error) 
 	var m store.SystemMetrics
 	const count = `SELECT count(*), sum(status = 'Running'), sum(status = 'Completed'), sum(status = 'Failed'), sum(next_event - 1),
 		(SELECT count(*) FROM duroxide_executions), (SELECT sum(event_count) FROM duroxide_executions) FROM duroxide_instances`
-	err := s.query(ctx, "count everything", false, func(c *sqlite.Conn) error {
+	err := s.scan(ctx, "count everything", false, func(c *sqlite.Conn) error {
 		_, err := prepared(c, count).first(func(row *sqlite.Stmt) {
 			m = store.SystemMetrics{
 				TotalInstances: row.ColumnInt64(0), RunningInstances: row.ColumnInt64(1), CompletedInstances: row.ColumnInt64(2),
@@ -314,7 +341,7 @@ func (s *Store) QueueDepths(ctx context.Context) (store.QueueDepths, error) {
 		(SELECT count(*) FROM duroxide_jobs WHERE token IS NULL AND session = '')
 			+ (SELECT count(*) FROM duroxide_jobs WHERE token IS NULL AND session <> ''),
 		(SELECT count(*) FROM duroxide_messages WHERE kind = 'timer' AND visible_at IS NOT NULL AND visible_at > ?1)`
-	err := s.query(ctx, "count queues", false, func(c *sqlite.Conn) error {
+	err := s.scan(ctx, "count queues", false, func(c *sqlite.Conn) error {
 		_, err := prepared(c, count).int(s.Now()).first(func(row *sqlite.Stmt) {
 			d = store.QueueDepths{Orchestrator: row.ColumnInt64(0), Worker: row.ColumnInt64(1), Timer: row.ColumnInt64(2)}
 		})
@@ -328,7 +355,7 @@ func (s *Store) WaitingJobs(ctx context.Context) ([]store.WaitingJobs, error) {
 	var waiting []store.WaitingJobs
 	const oldest = `SELECT name, tag, min(visible_at) FROM duroxide_jobs
 		WHERE token IS NULL AND visible_at <= ? GROUP BY tag, name ORDER BY 3`
-	err := s.query(ctx, "list waiting jobs", false, func(c *sqlite.Conn) error {
+	err := s.scan(ctx, "list waiting jobs", false, func(c *sqlite.Conn) error {
 		waiting = nil
 		return prepared(c, oldest).int(s.Now()).each(func(row *sqlite.Stmt) (bool, error) {
 			waiting = append(waiting, store.WaitingJobs{Name: row.ColumnText(0), Tag: row.ColumnText(1), SinceMS: row.ColumnInt64(2)})

@@ -27,7 +27,7 @@ const unclaimableLimit = 1000
 func (s *Store) Unclaimable(ctx context.Context) ([]store.Unclaimable, error) {
 	var found []store.Unclaimable
 	now := s.Now()
-	err := s.query(ctx, "look for unclaimable work", true, func(c *sqlite.Conn) error {
+	err := s.scan(ctx, "look for unclaimable work", true, func(c *sqlite.Conn) error {
 		found = nil
 		orchestrations, activities := map[string]bool{}, map[string]bool{}
 		latest, nodes := int64(0), 0
