@@ -58,7 +58,8 @@ func opRaiseEvent(r *request) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return nil, "", p.client.RaiseEvent(r.ctx, h.Instance, h.Name, r.body)
+	stored, err := p.client.Send(r.ctx, h.Instance, history.Message{Kind: history.MsgEvent, Name: h.Name, Data: r.body})
+	return stored, "", err
 }
 
 func opEnqueueEvent(r *request) (any, string, error) {
@@ -70,7 +71,8 @@ func opEnqueueEvent(r *request) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return nil, "", p.client.EnqueueEvent(r.ctx, h.Instance, h.Name, r.body)
+	stored, err := p.client.Send(r.ctx, h.Instance, history.Message{Kind: history.MsgMail, Name: h.Name, Data: r.body})
+	return stored, "", err
 }
 
 func opCancel(r *request) (any, string, error) {

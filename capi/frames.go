@@ -29,7 +29,7 @@ const (
 	laneClose       = 3 // -> nothing
 	laneSame        = 4 // text, text -> u8
 	laneForget      = 5 // -> nothing
-	laneActivity    = 6 // activity -> result; in the place of the execution the number of its flight
+	laneActivity    = 6 // activity -> result; in the place of the execution the number of the run
 )
 
 // Kinds of resolution and of value.
@@ -386,18 +386,18 @@ func readActivity(answer string, a *engine.Activity) (engine.ActivityResult, err
 	return res, r.err
 }
 
-// flightEnd is how an activity ended that went on without its lane.
-type flightEnd struct {
+// runEnd is how an activity ended that went on without its lane.
+type runEnd struct {
 	id     uint64
 	answer string // see readActivity
 }
 
-// readEnds reads several ends: each is u64 flight, text answer.
-func readEnds(body string) ([]flightEnd, error) {
+// readEnds reads several ends: each is u64 run, text answer.
+func readEnds(body string) ([]runEnd, error) {
 	r := reader{rest: body}
-	var ends []flightEnd
+	var ends []runEnd
 	for r.rest != "" {
-		ends = append(ends, flightEnd{id: uint64(r.i64()), answer: r.text()})
+		ends = append(ends, runEnd{id: uint64(r.i64()), answer: r.text()})
 	}
 	return ends, r.err
 }

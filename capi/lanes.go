@@ -54,19 +54,19 @@ func (h *host) Forget(id engine.ExecutionID) {
 
 // RunActivity implements engine.Host.
 func (h *host) RunActivity(a *engine.Activity) engine.ActivityResult {
-	id := flights.take(h.rt, a)
+	id := runs.begin(h.rt, a)
 	h.in.head(laneActivity, engine.ExecutionID(id), 0)
 	h.in.activity(a, uintptr(unsafe.Pointer(a.Cancelled)))
 	answer, ok := h.ask()
 	if ok {
 		if res, err := readActivity(answer, a); err == nil {
 			if !res.Detached {
-				flights.land(id)
+				runs.end(id)
 			}
 			return res
 		}
 	}
-	// What was thrown into the callback may have come after it had begun a flight: its flag stays where it is.
+	// What was thrown into the callback may have come after the coroutine had begun: its flag stays where it is.
 	return engine.ActivityResult{Failure: &history.Failure{
 		Kind: history.ActivityError, Activity: a.Name, Attempt: max(a.Attempt, 1),
 		Message: fmt.Sprintf("Activity '%s' call failed: it was interrupted from outside", a.Name),

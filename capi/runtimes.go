@@ -132,10 +132,15 @@ func opRegisterActivity(r *request) (any, string, error) {
 		return nil, "", err
 	}
 	h, err := header[struct {
-		Blocks bool `json:"b"`
+		Blocks  bool `json:"b"`
+		Syscall bool `json:"s"`
 	}](r)
 	if err != nil {
 		return nil, "", err
+	}
+	if h.Syscall {
+		rt.engine.RegisterSyscall(r.body)
+		return nil, "", nil
 	}
 	return nil, "", engineError(rt.engine.RegisterActivity(r.body, h.Blocks))
 }

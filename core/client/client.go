@@ -31,24 +31,28 @@ func (c *Client) Start(ctx context.Context, s store.Start) error {
 
 // RaiseEvent sends a positional event. An unknown or ended instance drops it.
 func (c *Client) RaiseEvent(ctx context.Context, instance, event, data string) error {
-	return c.send(ctx, instance, history.Message{Kind: history.MsgEvent, Name: event, Data: data})
+	_, err := c.Send(ctx, instance, history.Message{Kind: history.MsgEvent, Name: event, Data: data})
+	return err
 }
 
 // EnqueueEvent sends mail to a queue of the instance.
 func (c *Client) EnqueueEvent(ctx context.Context, instance, queue, data string) error {
-	return c.send(ctx, instance, history.Message{Kind: history.MsgMail, Name: queue, Data: data})
+	_, err := c.Send(ctx, instance, history.Message{Kind: history.MsgMail, Name: queue, Data: data})
+	return err
 }
 
 // Cancel asks an instance to end. Unknown or ended: nothing happens.
 func (c *Client) Cancel(ctx context.Context, instance, reason string) error {
-	return c.send(ctx, instance, history.Message{Kind: history.MsgCancel, Data: reason})
+	_, err := c.Send(ctx, instance, history.Message{Kind: history.MsgCancel, Data: reason})
+	return err
 }
 
-// send stores one message under a random id, by which the store knows it again when a write's outcome was unknown.
-func (c *Client) send(ctx context.Context, instance string, m history.Message) error {
+// Send stores one message under a random id, by which the store knows it again when a write's outcome was unknown. Not
+// stored: nobody is there to take it, or too much waits for an id that was not started yet.
+func (c *Client) Send(ctx context.Context, instance string, m history.Message) (stored bool, err error) {
 	m.ID = history.NewToken().String()
-	_, err := c.store.Enqueue(ctx, []store.Enqueue{{Instance: instance, Message: m}})
-	return err
+	all, err := c.store.Enqueue(ctx, []store.Enqueue{{Instance: instance, Message: m}})
+	return err == nil && all[0], err
 }
 
 // Status reads once; store.ErrNotFound for an unknown id.

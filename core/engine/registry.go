@@ -9,6 +9,9 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
+// reservedPrefix begins names that belong to the engine.
+const reservedPrefix = "__duroxide"
+
 // registry holds what a runtime can run. It does not change after Start, so it is read without a lock.
 type registry struct {
 	orchestrations map[string][]string // versions, ascending
@@ -52,8 +55,8 @@ func checkName(what, name string) error {
 	if name == "" {
 		return registrationErrorf("the name of an %s must not be empty", what)
 	}
-	if strings.HasPrefix(name, store.ReservedPrefix) {
-		return registrationErrorf("%s name %q is reserved: names that begin with %s belong to the engine", what, name, store.ReservedPrefix)
+	if strings.HasPrefix(name, reservedPrefix) {
+		return registrationErrorf("%s name %q is reserved: names that begin with %s belong to the engine", what, name, reservedPrefix)
 	}
 	return nil
 }
@@ -126,7 +129,7 @@ func (g *registry) nearest(u store.Unclaimable) []string {
 		if u.Job == 0 {
 			plain = name[:strings.LastIndexByte(name, '@')]
 		}
-		if d := editDistance(u.Name, plain); d <= max(len(u.Name), len(plain))/2 && !strings.HasPrefix(name, store.ReservedPrefix) {
+		if d := editDistance(u.Name, plain); d <= max(len(u.Name), len(plain))/2 && !strings.HasPrefix(name, reservedPrefix) {
 			near = append(near, scored{name, d})
 		}
 	}

@@ -201,6 +201,14 @@ func (r *Runtime) RegisterActivity(name string, blocks bool) error {
 	return nil
 }
 
+// RegisterSyscall makes a system call runnable here that its host implements as a short activity. Its name begins with
+// [history.SyscallPrefix]; it runs whatever tags the node serves. Before Start only.
+func (r *Runtime) RegisterSyscall(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names.activities[name] = true
+}
+
 // Start joins the store as a node and begins to take work. Lanes are asked for through Supervise. It waits for the
 // store's answer to the join, not for the first work. A second call is a *StateError.
 func (r *Runtime) Start(ctx context.Context) error {

@@ -52,10 +52,10 @@ const (
 	KeyValuesCleared
 )
 
-// SyscallPrefix begins the names of activities that the engine answers itself, inside the turn.
+// SyscallPrefix begins the names of activities that are not the user's.
 const SyscallPrefix = "__duroxide_syscall:"
 
-// Names of the built-in calls.
+// Names of the system calls that the engine answers itself, inside the turn.
 const (
 	SyscallNewGUID = SyscallPrefix + "new_guid"
 	SyscallUTCNow  = SyscallPrefix + "utc_now_ms"

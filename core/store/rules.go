@@ -93,12 +93,10 @@ func (f *TagFilter) Serves(tag string) bool {
 	return slices.Contains(f.Tags, tag)
 }
 
-// ReservedPrefix begins the names of activities that belong to the engine. Tags say which of the users' a node takes.
-const ReservedPrefix = "__duroxide"
-
-// Serves reports whether the claim takes jobs of the activity and tag, as far as no session forbids it.
+// Serves reports whether the claim takes jobs of the activity and tag, as far as no session forbids it. Tags say which
+// of the users' activities a node takes: system calls run on any.
 func (c *Claim) Serves(activity, tag string) bool {
-	return c.Activities[activity] && (c.Tags.Serves(tag) || strings.HasPrefix(activity, ReservedPrefix))
+	return c.Activities[activity] && (c.Tags.Serves(tag) || strings.HasPrefix(activity, history.SyscallPrefix))
 }
 
 // IsEmpty reports whether the claim can take nothing.

@@ -182,6 +182,29 @@ var activities = []scenario{
 			h.ok(err)
 		}
 	}},
+	{"system calls run whatever tags a node serves", func(h *harness) {
+		f := h.running("a")
+		const name = history.SyscallPrefix + "test"
+		f.jobs(replay.Job{}, replay.Job{Name: name}, replay.Job{Name: name, Session: "s"})
+		for _, filter := range []store.TagFilter{{}, {Tags: []string{"gpu"}}} {
+			q := sessionClaim(nodeA, "", 1)
+			q.Tags, q.Activities = filter, map[string]bool{"work": true, name: true}
+			jobs := h.claimed(q)
+			equalLists(h, "claimed", schedules(jobs), []int64{3, 4})
+			for i := range jobs {
+				_, err := h.s.SettleJobs(h.ctx, []store.Settlement{{Job: jobs[i].JobRef}})
+				h.ok(err)
+			}
+		}
+		g := h.running("b")
+		q := claim(nodeA, 5)
+		q.Tags, q.Activities = store.TagFilter{}, map[string]bool{"work": true, name: true}
+		r := g.claiming(q, func(c *replay.Commit) {
+			g.activity(c, replay.Job{})
+			g.activity(c, replay.Job{Name: name})
+		})
+		equal(h, "claimed by a commit, with the older one", len(r.Jobs), 2)
+	}},
 	{"written attempts are counted, others not", func(h *harness) {
 		h.join(store.Node{ID: nodeA})
 		f := h.running("a")

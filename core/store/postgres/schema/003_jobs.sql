@@ -1,6 +1,6 @@
 -- Claims the oldest jobs that a node can do, at most p_limit, and gives them with what their run needs to know. Sessions are
 -- served one job at a time; a free one is taken while p_may_take lasts. All claims of a call share a token. Tags do not count
--- for the activities of the engine itself.
+-- for system calls.
 --
 -- Candidates are read without locks and then locked in their order until there are enough: rows that are not taken are not
 -- touched. Some more candidates than needed are read, because other nodes may be after the same ones.
@@ -29,7 +29,7 @@ BEGIN
             SELECT j.id, j.visible_at FROM {{.schema}}.duroxide_jobs j
             WHERE j.token IS NULL AND j.session = '' AND j.lane = l.lane AND j.visible_at <= p_now
             ORDER BY j.visible_at, j.id LIMIT p_limit + 16) j
-        WHERE l.name = ANY (p_names) AND (p_any OR l.tag = ANY (p_tags) OR starts_with(l.name, '__duroxide'))
+        WHERE l.name = ANY (p_names) AND (p_any OR l.tag = ANY (p_tags) OR starts_with(l.name, '__duroxide_syscall:'))
         ORDER BY j.visible_at, j.id LIMIT p_limit + 16) c;
 
     IF EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j WHERE j.session <> '' AND j.session > '') THEN
@@ -45,7 +45,7 @@ BEGIN
                 SELECT j.id, j.session, j.visible_at, j.name, j.tag FROM {{.schema}}.duroxide_jobs j
                 WHERE j.session <> '' AND j.session = l.session AND j.token IS NULL ORDER BY j.id LIMIT 1) h
             WHERE (l.session = ANY (p_held) OR p_may_take > 0) AND h.visible_at <= p_now AND h.name = ANY (p_names)
-                AND (p_any OR h.tag = ANY (p_tags) OR starts_with(h.name, '__duroxide'))
+                AND (p_any OR h.tag = ANY (p_tags) OR starts_with(h.name, '__duroxide_syscall:'))
             ORDER BY h.visible_at, h.id
         LOOP
             EXIT WHEN cardinality(v_chosen) >= p_limit;
