@@ -272,12 +272,12 @@ class Activities:
         """Whether the caller is an ``async def`` activity."""
         return self._loop is not None and self._loop.is_own_thread()
 
-    def run(self, data: bytes, pos: int, flight: int) -> bytes:
+    def run(self, data: bytes, pos: int, run: int) -> bytes:
         """Run one activity on this thread, or begin it on the event loop.
 
         Args:
             data, pos: a frame, and where in it the job stands.
-            flight: the number under which the engine is told the end of one that goes on without this thread.
+            run: the number under which the engine is told the end of one that goes on without this thread.
 
         Returns:
             the frame of its end, or that it goes on. Whatever the function raises ends here.
@@ -293,16 +293,16 @@ class Activities:
         try:
             value = context.run(self._functions[job.name], ctx, input)
             if inspect.iscoroutine(value):
-                self._detach(flight, value, context, ctx)
+                self._detach(run, value, context, ctx)
                 return _frames.ACTIVITY_DETACHED
         except BaseException as e:
             return self._end(ctx, None, e)
         return self._end(ctx, value, None)
 
-    def _detach(self, flight: int, coroutine: Any, context: contextvars.Context, ctx: ActivityContext) -> None:
+    def _detach(self, run: int, coroutine: Any, context: contextvars.Context, ctx: ActivityContext) -> None:
         try:
             loop = self._the_loop()  # made now for a plain function that gives a coroutine
-            loop.begin(flight, coroutine, context, ctx.is_cancelled, partial(self._end, ctx))
+            loop.begin(run, coroutine, context, ctx.is_cancelled, partial(self._end, ctx))
         except BaseException:
             coroutine.close()
             raise

@@ -66,7 +66,7 @@ class EventLoop:
 
     def begin(
         self,
-        flight: int,
+        run: int,
         coroutine: Any,
         context: contextvars.Context,
         is_cancelled: Callable[[], bool],
@@ -75,7 +75,7 @@ class EventLoop:
         """Run a coroutine. Returns at once; the engine is told its end.
 
         Args:
-            flight: the number under which the engine knows the activity.
+            run: the number under which the engine knows the activity.
             context: the context variables that it sees.
             is_cancelled: tells that it is no longer wanted; it is then cancelled as asyncio cancels.
             end: see End; called on the loop's thread, once.
@@ -83,11 +83,11 @@ class EventLoop:
         Raises:
             RuntimeError: the loop has ended.
         """
-        self._loop.call_soon_threadsafe(self._begin, flight, coroutine, is_cancelled, end, context=context)
+        self._loop.call_soon_threadsafe(self._begin, run, coroutine, is_cancelled, end, context=context)
 
     # On the loop's thread
 
-    def _begin(self, flight: int, coroutine: Any, is_cancelled: Callable[[], bool], end: End) -> None:
+    def _begin(self, run: int, coroutine: Any, is_cancelled: Callable[[], bool], end: End) -> None:
         task = self._loop.create_task(_guard(coroutine))
         self._wanted[task] = is_cancelled
         if not self._looking:
@@ -101,7 +101,7 @@ class EventLoop:
             except BaseException as e:  # it was cancelled before it began
                 coroutine.close()
                 value, error = None, e
-            self._ends.append(_frames.activity_end(flight, end(value, error)))
+            self._ends.append(_frames.activity_end(run, end(value, error)))
             if len(self._ends) == 1:
                 self._loop.call_soon(self._report)
 

@@ -246,9 +246,9 @@ ACTIVITY_UNABLE = b"\3"
 ACTIVITY_DETACHED = b"\4"  # it goes on without its lane; the end comes with END_ACTIVITIES
 
 
-def activity_end(flight: int, answer: bytes) -> bytes:
+def activity_end(run: int, answer: bytes) -> bytes:
     """How an activity ended that went on without its lane."""
-    return _U64.pack(flight) + text(answer)
+    return _U64.pack(run) + text(answer)
 
 
 class Begin(NamedTuple):
