@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from duroxide._aio_calls import AioCalls, later
 from duroxide._codec import Milliseconds
-from duroxide._scheduling import Name
+from duroxide._names import Name
 
 
 class AioStartingCalls(AioCalls):

@@ -6,10 +6,10 @@ from typing import Any, Optional
 
 from duroxide._arguments import known_id, named
 from duroxide._client_calls import ClientCalls, nothing
-from duroxide._codec import Milliseconds, identifier, milliseconds, name_of, semver
+from duroxide._codec import Milliseconds, identifier, milliseconds, semver
 from duroxide._errors import InvalidArgument
 from duroxide._frames import Op
-from duroxide._scheduling import Name
+from duroxide._names import EVERYWHERE, Name
 
 _IF_EXISTS = {"ignore": 0, "raise": 1, "restart_if_ended": 2}
 
@@ -174,7 +174,7 @@ class StartingCalls(ClientCalls):
     ) -> None:
         head: dict[str, Any] = {
             "i": identifier(instance_id, "instance_id"),
-            "n": identifier(name_of(name, "name of the orchestration"), "name of the orchestration"),
+            "n": identifier(EVERYWHERE.orchestration(name), "name of the orchestration"),
             "v": version,
             "d": milliseconds(delay_ms, "delay_ms"),
         }

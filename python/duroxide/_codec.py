@@ -9,7 +9,7 @@ import datetime
 import json
 import re
 from json import encoder as _json_encoder
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Union
 
 from duroxide._errors import InvalidArgument
 
@@ -28,7 +28,6 @@ __all__ = [
     "encode_typed",
     "identifier",
     "milliseconds",
-    "name_of",
     "semver",
     "text_of",
 ]
@@ -208,48 +207,6 @@ def semver(value: object, what: str = "version") -> str:
     if _SEMVER.fullmatch(text) is None:
         raise InvalidArgument(f"Invalid input: {what} must be a semantic version such as 1.0.1, got '{text}'")
     return text
-
-
-def name_of(value: object, what: str) -> str:
-    """The registered name: given as text, or as the function that was registered under it."""
-    if isinstance(value, str):
-        return identifier(value, what, MAX_NAMED_ID_BYTES)
-    registered: Optional[str] = _names.get(value) if callable(value) else None
-    if registered is not None:
-        return registered
-    if callable(value):
-        label = getattr(value, "__name__", type(value).__name__)
-        raise InvalidArgument(f"Invalid input: {what}: function {label} is not registered")
-    raise InvalidArgument(f"Invalid input: {what} must be a str or a registered function, got {type(value).__name__}")
-
-
-class _Names:
-    """Which name each function was registered under last, without keeping functions alive."""
-
-    def __init__(self) -> None:
-        import weakref
-
-        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
-
-    def get(self, function: Any) -> Optional[str]:
-        try:
-            return self._names.get(function)
-        except TypeError:  # not hashable or not weakly referable
-            return None
-
-    def put(self, function: Any, name: str) -> None:
-        try:
-            self._names[function] = name
-        except TypeError:
-            pass  # a callable object without weak references is named by text only
-
-
-_names = _Names()
-
-
-def remember_name(function: Any, name: str) -> None:
-    """Let a function stand for its name where names are taken."""
-    _names.put(function, name)
 
 
 def text_of(value: object, what: str) -> str:

@@ -16,7 +16,7 @@ from duroxide._codec import (
 from duroxide._context_activities import ActivityCalls
 from duroxide._context_orchestrations import OrchestrationCalls
 from duroxide._frames import Extras
-from duroxide._scheduling import name_bytes
+from duroxide._names import EVERYWHERE, name_bytes
 from duroxide._tasks import ScheduledTask
 from duroxide._typed_forms import TypedForms
 
@@ -89,6 +89,7 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
         self.orchestration_version: str = field("orchestration_version", "orchestrationVersion", "")
         self.parent_instance_id: Optional[str] = field("parent_instance_id", "parentInstanceId", None)
         self._made: list[ScheduledTask[Any]] = _NothingMade()
+        self._names = EVERYWHERE
         self._replaying = False
         self._remaining = 0
 

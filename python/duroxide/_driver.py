@@ -52,6 +52,7 @@ from duroxide._locations import (
     safe_encode,
     safe_str,
 )
+from duroxide._names import EVERYWHERE, Names
 from duroxide._payloads import PLAIN, Payloads
 from duroxide._tasks import ScheduledTask
 
@@ -77,6 +78,7 @@ class Execution:
         begin: what the execution begins with.
         log: takes warnings about the user's code.
         payloads: how values are stored.
+        names: what functions stand for.
     """
 
     __slots__ = (
@@ -95,7 +97,12 @@ class Execution:
     )
 
     def __init__(
-        self, function: Callable[..., Any], begin: _frames.Begin, log: Log, payloads: Payloads = PLAIN
+        self,
+        function: Callable[..., Any],
+        begin: _frames.Begin,
+        log: Log,
+        payloads: Payloads = PLAIN,
+        names: Names = EVERYWHERE,
     ) -> None:
         ctx = OrchestrationContext()
         ctx.instance_id = begin.instance
@@ -105,6 +112,7 @@ class Execution:
         ctx.parent_instance_id = begin.parent or None
         ctx._execution = self
         ctx._made = []
+        ctx._names = names
         ctx._payloads = self._payloads = payloads
         ctx._status = begin.status
         ctx._kv = begin.kv

@@ -12,14 +12,15 @@ from typing import Any, Callable, Optional, TypeVar, overload
 
 from duroxide._activity import Activities, ActivityContext
 from duroxide._client import Client
-from duroxide._codec import Milliseconds, identifier, milliseconds, remember_name
+from duroxide._codec import Milliseconds, identifier, milliseconds
 from duroxide._context import READ_KV
 from duroxide._driver import standing_at
 from duroxide._errors import InvalidArgument, RegistrationError, RuntimeStateError
-from duroxide._frames import Op
+from duroxide._frames import T_ACTIVITY, T_CHILD, Op
 from duroxide._lanes import Lanes
 from duroxide._library import at_exit, library, loaded
 from duroxide._logging import Log
+from duroxide._names import EVERYWHERE, Names
 from duroxide._options import RuntimeOptions
 from duroxide._payloads import payloads_of
 from duroxide._providers import Provider, told
@@ -84,6 +85,7 @@ class Runtime:
         self._state = "new"  # started, stopped
         self._drained = True
         self._orchestrations: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._names = Names()
         self._library = library()
         parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()
         head = {**self._options._engine(), "parallel_turns": parallel}
@@ -102,7 +104,9 @@ class Runtime:
             lambda: client, self._log.put, payloads, lambda ends: calls.call(Op.END_ACTIVITIES, 0, None, ends)
         )
         self._add_activity(READ_KV, _read_kv, blocks=False)
-        self._lanes = Lanes(self._library, self._handle, self._orchestrations, self._activities, self._warn, payloads)
+        self._lanes = Lanes(
+            self._library, self._handle, self._orchestrations, self._activities, self._warn, payloads, self._names
+        )
         at_exit(self)
 
     def __repr__(self) -> str:
@@ -251,7 +255,7 @@ class Runtime:
         blocks = blocks and not inspect.iscoroutinefunction(fn)
         self._library.call(Op.REGISTER_ACTIVITY, self._handle, {"b": blocks}, name.encode())
         self._activities.add(name, fn)
-        remember_name(fn, name)
+        self._remember(T_ACTIVITY, fn, name)
 
     def _add_orchestration(self, name: str, version: Any, fn: Any) -> None:
         self._check(name, fn)
@@ -264,7 +268,11 @@ class Runtime:
             raise RegistrationError(f"a version must be a str, got {type(version).__name__}")
         self._library.call(Op.REGISTER_ORCHESTRATION, self._handle, {"n": name, "v": version})
         self._orchestrations[(name, version)] = fn
-        remember_name(fn, name)
+        self._remember(T_CHILD, fn, name)
+
+    def _remember(self, kind: int, fn: Any, name: str) -> None:
+        for names in (self._names, EVERYWHERE):
+            names.put(kind, fn, name)
 
     # Life
 

@@ -6,8 +6,9 @@ from typing import Any, NoReturn, Optional, TypeVar, overload
 
 from duroxide import _frames
 from duroxide._frames import Extras
+from duroxide._names import Name, name_bytes
 from duroxide._retry import RetryPolicy, retry_policy
-from duroxide._scheduling import Name, Scheduling, name_bytes, on_session, other_instance
+from duroxide._scheduling import Scheduling, on_session, other_instance
 from duroxide._tasks import ScheduledTask
 from duroxide._typed import converter
 
