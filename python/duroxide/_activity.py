@@ -9,7 +9,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 from duroxide._errors import CodecError, NonRetryableError, RuntimeStateError
 from duroxide._event_loop import EventLoop
 from duroxide._locations import format_exception, safe_encode, safe_str
@@ -317,6 +317,8 @@ class Activities:
 
     def _end(self, ctx: ActivityContext, value: Any, error: Optional[BaseException]) -> bytes:
         """The frame of how a function ended, which has no use of its context any more."""
+        if _forked.parent:
+            _forked.end(error)
         ctx._client = None
         if ctx._cancel is not None:
             # The flag lies in the engine's memory, which is the engine's again after this.

@@ -20,7 +20,7 @@ from threading import get_ident
 from types import GeneratorType
 from typing import Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 from duroxide._context import OrchestrationContext
 from duroxide._errors import CodecError, OrchestrationError, failure_error
 from duroxide._frames import (
@@ -163,7 +163,7 @@ class Execution:
             text = safe_encode(str(e))
             return _frames.yield_head(YIELD_UNABLE, b"") + _frames.NO_CALLS + _frames.failure(text, b"CodecError", text)
         finally:
-            del stepping[thread]
+            stepping.pop(thread, None)  # a forked child has lost it already
 
     def close(self, branch: int) -> None:
         """Close a branch: its finally blocks run, and nothing that they ask for is recorded."""
@@ -265,6 +265,8 @@ class Execution:
         return self._end(YIELD_RETURN, branch, at) + _frames.text(payload)
 
     def _failed(self, branch: int, e: BaseException, kind: int) -> bytes:
+        if _forked.parent:
+            _forked.end(e, "an orchestration")
         message = self._stored_error(format_exception(e))
         at = of_traceback(e.__traceback__)
         self._drop(branch)
@@ -436,6 +438,8 @@ class Execution:
         try:
             self._context.run(generator.close)
         except BaseException as e:
+            if _forked.parent:
+                _forked.end(e, "an orchestration")
             at = of_traceback(e.__traceback__) or of_yield(generator)[1]
             self._warn(
                 f"{type(e).__name__} while the generator was closed, at {at.decode() or 'unknown'}: {safe_str(e)}"
@@ -444,7 +448,7 @@ class Execution:
             ctx._muted = False
             ctx._calls = []
             if before is None:
-                del stepping[thread]
+                stepping.pop(thread, None)
             else:
                 stepping[thread] = before
 

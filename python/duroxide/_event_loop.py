@@ -11,9 +11,10 @@ No thread waits for a coroutine: the lane that began it answers the engine at on
 from __future__ import annotations
 
 import threading
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 
 if TYPE_CHECKING:
     import asyncio
@@ -122,17 +123,26 @@ class EventLoop:
         if self._looking:
             self._loop.call_later(_LOOK_SECONDS, self._look)
 
+    def _end_child(self) -> None:
+        """A coroutine has forked, and this is the child: no other coroutine, a copy of the parent's, takes a step."""
+        ready = getattr(self._loop, "_ready", None)  # there is no public way to take back what is due
+        if ready is not None:
+            ready.clear()
+        self._loop.call_soon(_forked.end)
+
     def _run(self) -> None:
         import asyncio
 
         loop = self._loop
         asyncio.set_event_loop(loop)
+        _forked.at_once[get_ident()] = self._end_child
         try:
             while not self._stopping:  # an activity that stops the loop, or a task of its own that raises SystemExit
                 try:
                     loop.run_forever()
-                except (SystemExit, KeyboardInterrupt):
-                    continue
+                except (SystemExit, KeyboardInterrupt) as e:
+                    if _forked.parent:
+                        _forked.end(e)
             loop.run_until_complete(asyncio.sleep(0))  # begins what was handed over before
             left = asyncio.all_tasks(loop)
             while left:
@@ -143,6 +153,7 @@ class EventLoop:
             loop.run_until_complete(loop.shutdown_asyncgens())
             self._report()
         finally:
+            del _forked.at_once[get_ident()]
             asyncio.set_event_loop(None)
             loop.close()
 
@@ -150,6 +161,11 @@ class EventLoop:
 async def _guard(coroutine: Any) -> tuple[Any, Optional[BaseException]]:
     """Keep what a coroutine raises from the loop: SystemExit would end it for all others."""
     try:
-        return await coroutine, None
+        value = await coroutine
     except BaseException as e:
+        if _forked.parent:
+            _forked.end(e)
         return None, e
+    if _forked.parent:
+        _forked.end()
+    return value, None

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 from duroxide._activity import Activities
 from duroxide._driver import Execution, Log
 from duroxide._frames import ACTIVITY, BEGIN_RESUME, CLOSE, FORGET, HEAD, RESUME, SAME, Op
@@ -120,9 +120,13 @@ class Lanes:
                 else:
                     answer = other(op, number, branch, data)
             except BaseException as e:
+                if _forked.parent:
+                    _forked.end(e)
                 answer = _frames.yield_head(_frames.YIELD_FATAL, b"") + _frames.calls([])
                 text = safe_encode(f"{type(e).__name__}: {safe_str(e)}")
                 answer += _frames.failure(text, safe_encode(type(e).__name__), text)
+            if _forked.parent:
+                _forked.end(None, "an activity" if op == ACTIVITY else "an orchestration")
             shared.out = answer
             shared.out_len = len(answer)
             return 1

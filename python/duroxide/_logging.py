@@ -18,6 +18,7 @@ import sys
 import threading
 from typing import IO, Any, Optional
 
+from duroxide import _forked
 from duroxide._driver import standing_at
 from duroxide._errors import ConfigurationError
 from duroxide._frames import Op
@@ -198,6 +199,8 @@ class Log:
                 return
             for record in records:
                 self._emit(record)
+                if _forked.parent:
+                    _forked.end(None, "a log handler")
 
     def _wanted(self) -> dict[str, str]:
         """The least level of each target that somebody wants, so that the engine need not hand over the others."""
