@@ -117,7 +117,7 @@ def encode_raw_text(text: str) -> bytes:
 
 def encode_typed(value: object, argument: str, name: object = None) -> bytes:
     """The payload of the ``_typed`` calls: a str is taken for JSON already."""
-    if type(value) is str:
+    if isinstance(value, str):
         return encode_raw_text(value)
     return encode(value, argument, name)
 

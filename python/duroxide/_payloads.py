@@ -161,7 +161,7 @@ class Payloads:
         """The payload of the ``_typed`` calls: a str is taken for JSON already."""
         if self._codec is None:
             return encode_typed(value, argument, name)
-        return self._seal(decode(value) if type(value) is str else value)
+        return self._seal(decode(value) if isinstance(value, str) else value)
 
     def encode_text(self, text: str) -> bytes:
         """Text that is stored as it is when there is no codec: status, KV values, errors."""
@@ -243,7 +243,7 @@ class Payloads:
 
     def typed_fingerprint(self, value: Any) -> str:
         """fingerprint() for the ``_typed`` calls."""
-        return self.fingerprint(decode(value) if type(value) is str else value)
+        return self.fingerprint(decode(value) if isinstance(value, str) else value)
 
     def same(self, recorded: str, asked: str) -> bool:
         """Whether two payloads that differ in bytes mean the same value."""
