@@ -192,17 +192,15 @@ class Execution:
                     return self._returned(branch, started)
                 generator = started
             while True:
-                if error is None:
-                    task = run(generator.send, value)
-                else:
-                    task = run(generator.throw, error)
+                try:
+                    task = run(generator.send, value) if error is None else run(generator.throw, error)
+                except StopIteration as stop:  # the end of a generator; from anything else it is an error
+                    return self._returned(branch, stop.value)
                 wire, fault = self._wire(task)
                 if fault is None:
                     break
                 error = TypeError(fault)
             return self._await(branch, generator, task, wire)
-        except StopIteration as stop:
-            return self._returned(branch, stop.value)
         except _Unreadable:
             raise
         except Exception as e:
