@@ -13,6 +13,7 @@ Nothing here calls the engine, so it can be driven by hand in tests.
 from __future__ import annotations
 
 import contextvars
+import gc
 import inspect
 import sys
 from collections.abc import Generator
@@ -54,12 +55,13 @@ from duroxide._locations import (
 )
 from duroxide._names import EVERYWHERE, Names
 from duroxide._payloads import PLAIN, Payloads
-from duroxide._tasks import ScheduledTask
+from duroxide._tasks import Made, ScheduledTask, type_name
 
 Log = Callable[[str, str, "dict[str, str]"], None]
 """Takes a level, a message and context fields; must not block."""
 
 _AnyGenerator = Generator[Any, Any, Any]
+_NONE_TOLD: frozenset[str] = frozenset()
 _MAX_DEPTH = 100
 _MAX_RAISED = 10_000
 _moment = MOMENT.unpack_from
@@ -92,6 +94,7 @@ class Execution:
         "_payloads",
         "_raised",
         "_seen",
+        "_told",
         "branches",
         "ended",
     )
@@ -111,7 +114,7 @@ class Execution:
         ctx.orchestration_version = begin.version
         ctx.parent_instance_id = begin.parent or None
         ctx._execution = self
-        ctx._made = []
+        ctx._dropped = []
         ctx._names = names
         ctx._payloads = self._payloads = payloads
         ctx._status = begin.status
@@ -127,6 +130,7 @@ class Execution:
         self._raised: dict[int, BaseException] = {}
         self._awaiting: dict[int, ScheduledTask[Any]] = {}  # tasks whose value is to be converted
         self._next_branch = 1
+        self._told: frozenset[str] = _NONE_TOLD  # the lines whose tasks were never yielded
         self.ended = False  # the root has ended and nothing is left to close
 
     def resume(self, branch: int, data: bytes, pos: int) -> bytes:
@@ -234,14 +238,13 @@ class Execution:
     def _await(self, branch: int, generator: _AnyGenerator, task: Any, wire: bytes) -> bytes:
         ctx = self._ctx
         _, at, head = of_yield(generator)
-        made = ctx._made
-        if made:
-            if len(made) == 1 and made[0] is task:
-                made.clear()
-            else:
-                made[:] = [t for t in made if not t._used]
-        if type(task) is ScheduledTask and task._converts:
-            self._awaiting[branch] = task
+        if ctx._dropped:
+            self._tell_of_dropped()
+        if type(task) is ScheduledTask:
+            if task._converts:
+                self._awaiting[branch] = task
+            if task._kind == T_CONTINUE_AS_NEW and branch == 0:
+                self._tell_of_unyielded()
         calls = ctx._calls
         if not calls:
             return head + wire
@@ -288,7 +291,7 @@ class Execution:
         ctx = self._ctx
         calls, ctx._calls = ctx._calls, []
         if branch == 0:
-            self._warn_unused()
+            self._tell_of_unyielded()
             self.ended = not self.branches
         return _frames.yield_head(kind, at, self.ended) + _frames.calls(calls)
 
@@ -350,7 +353,9 @@ class Execution:
         if type(task) is ScheduledTask and task._members is None:
             if task._ctx is not self._ctx:
                 return b"", _OTHER_CONTEXT
-            task._used = True
+            if not task._used:
+                task._used = True
+                self._ctx._open -= 1
             return leaf(task._kind, task._name, task._input, task._extras, None), None
         parts: list[bytes] = []
         fresh: list[_AnyGenerator] = []
@@ -368,7 +373,7 @@ class Execution:
         if isinstance(task, ScheduledTask):
             if task._ctx is not self._ctx:
                 return _OTHER_CONTEXT
-            task._used = True
+            task._use()
             members = task._members
             if members is None:
                 if task._kind == T_CONTINUE_AS_NEW and depth:
@@ -399,20 +404,39 @@ class Execution:
 
     # What the user should hear of
 
-    def _warn_unused(self) -> None:
-        """Warn of tasks that were made and never yielded, so that nothing waited for them."""
+    def _tell_of_unyielded(self) -> None:
+        """This is the end: what has not been yielded yet never will be."""
         ctx = self._ctx
-        unused = [t for t in ctx._made if not t._used]
-        ctx._made = []
-        if ctx.is_replaying:
+        self._tell_of_dropped()
+        if ctx._open > 0:
+            # Who has tasks is not written down, since hardly ever one is left at the end.
+            for task in gc.get_referrers(ctx):
+                if type(task) is ScheduledTask and not task._used:
+                    task._use()
+                    self._tell_of(task._made())
+
+    def _tell_of_dropped(self) -> None:
+        ctx = self._ctx
+        dropped, ctx._dropped = ctx._dropped, []
+        ctx._open -= len(dropped)
+        for made in dropped:
+            if made is not None:
+                self._tell_of(made)
+
+    def _tell_of(self, made: Made) -> None:
+        """Warn of a task that was made and never yielded, so that nothing waited for it. Once for each line."""
+        code, line, kind, name, extras = made
+        at = place(code, line)[1].decode()
+        if at in self._told:
             return
-        for task in unused[:10]:
-            at = place(task._code, task._line)[1].decode()
-            name = f" '{task._name.decode()}'" if task._name else ""
-            self._warn(
-                f"{task['type']}{name} was made at {at} and never yielded, so it was never started; "
-                "write `yield` before it"
-            )
+        self._told = self._told | {at}
+        if self._ctx.is_replaying:
+            return  # it was told when this was new
+        called = f" '{name.decode()}'" if name else ""
+        self._warn(
+            f"{type_name(kind, extras)}{called} was made at {at} and never yielded, so it was never started; "
+            "write `yield` before it"
+        )
 
     def _warn(self, message: str) -> None:
         ctx = self._ctx

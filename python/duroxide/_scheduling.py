@@ -10,7 +10,7 @@ from duroxide._frames import Extras
 from duroxide._immediate import ImmediateCalls
 from duroxide._names import NAME_OF, Name, Names, name_bytes
 from duroxide._payloads import PLAIN
-from duroxide._tasks import ScheduledTask
+from duroxide._tasks import Made, ScheduledTask
 from duroxide._typed import converter
 
 
@@ -27,9 +27,10 @@ def other_instance(version: Optional[str], instance_id: str) -> Extras:
 class Scheduling(ImmediateCalls):
     """The part of an orchestration's context that makes tasks."""
 
-    __slots__ = ("_made", "_names")
+    __slots__ = ("_dropped", "_names", "_open")
 
-    _made: list[ScheduledTask[Any]]
+    _open: int  # tasks that were made, and neither yielded nor told to be dropped
+    _dropped: list[Optional[Made]]  # those that were dropped without having been yielded; None: nobody is to know
     _names: Names
 
     def _call(
