@@ -287,7 +287,9 @@ class Activities:
         try:
             input = self._payloads.decode(job.input)
         except CodecError as e:
-            ctx.trace_error(f"the activity waits for a runtime that can read its input: {e}")
+            ctx.trace_error(
+                f"activity '{job.name}' of instance '{job.instance}' waits for a runtime that can read its input: {e}"
+            )
             return _frames.ACTIVITY_UNABLE
         context = contextvars.Context()  # empty: nothing that another activity has set
         try:

@@ -17,6 +17,7 @@ from duroxide._codec import (
 )
 from duroxide._errors import ConfigurationError, InvalidArgument
 from duroxide._payloads import Codec, check_codec
+from duroxide._records import SERVICE_NAME
 
 __all__ = ["RuntimeOptions", "TagFilter"]
 
@@ -411,7 +412,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "dispatcher_poll_interval_ms": (100, _time(1)),
     "log_level": ("info", _level),
     "log_format": ("pretty", _one_of(LOG_FORMATS)),
-    "service_name": ("duroxide", _text),
+    "service_name": (SERVICE_NAME, _text),
     "service_version": (None, _optional(_text)),
     "max_sessions_per_runtime": (10, _count(1)),
     "session_idle_timeout_ms": (300_000, _time(1)),

@@ -24,6 +24,7 @@ from duroxide._names import EVERYWHERE, Names
 from duroxide._options import RuntimeOptions
 from duroxide._payloads import payloads_of
 from duroxide._providers import Provider, told
+from duroxide._records import about
 from duroxide._results import MetricsSnapshot
 from duroxide._stop_signals import StopSignals
 
@@ -476,7 +477,7 @@ class Runtime:
             )
 
     def _warn(self, level: str, message: str, fields: dict[str, str]) -> None:
-        self._log.put("duroxide.orchestration", level, message, fields)
+        self._log.put("duroxide.orchestration", level, about(message, fields), fields)
 
 
 def _read_kv(ctx: ActivityContext, asked: list[str]) -> Optional[str]:

@@ -20,7 +20,7 @@ def warned(engine: Engine) -> list[str]:
     for runtime in engine.runtimes:
         runtime.shutdown()
     return [
-        m.partition(" was made at ")[0] + " at " + m.partition(THIS + ":")[2].partition(" ")[0]
+        m.partition(" was made at ")[0].partition(": ")[2] + " at " + m.partition(THIS + ":")[2].partition(" ")[0]
         for m in engine.logs.messages("duroxide", 30)
         if "never yielded" in m
     ]
@@ -45,7 +45,7 @@ def test_dropped_task_is_told_while_the_instance_goes_on(engine: Engine) -> None
 
     instance = start(engine, flow)
     said = engine.logs.wait_for("never yielded")
-    assert said.startswith("activity 'A' was made at ")
+    assert said.startswith(f"instance '{instance}' of W: activity 'A' was made at ")
     assert f"{THIS}:{line(flow, 1)} and never yielded" in said
     assert f"instance_id={instance}" in said
     engine.client.raise_event(instance, "go")
