@@ -204,8 +204,8 @@ def _filter(value: object, name: str) -> str:
 
 
 class RuntimeOptions:
-    """Options of a runtime. All are keywords; all can be read as attributes, times then as ms. Times: ms (int) or
-    timedelta.
+    """Options of a runtime. All are keywords, for which None means the default; all can be read as attributes, times
+    then as ms. Times: ms (int) or timedelta.
 
     Args:
         orchestration_concurrency (int): turns of orchestrations at once; default 4. With a GIL more than one only
@@ -308,27 +308,27 @@ class RuntimeOptions:
         def __init__(
             self,
             *,
-            orchestration_concurrency: int = ...,
-            worker_concurrency: int = ...,
-            dispatcher_poll_interval_ms: Milliseconds = ...,
-            log_level: str = ...,
-            log_format: str = ...,
-            service_name: str = ...,
+            orchestration_concurrency: Optional[int] = ...,
+            worker_concurrency: Optional[int] = ...,
+            dispatcher_poll_interval_ms: Optional[Milliseconds] = ...,
+            log_level: Optional[str] = ...,
+            log_format: Optional[str] = ...,
+            service_name: Optional[str] = ...,
             service_version: Optional[str] = ...,
-            max_sessions_per_runtime: int = ...,
-            session_idle_timeout_ms: Milliseconds = ...,
+            max_sessions_per_runtime: Optional[int] = ...,
+            session_idle_timeout_ms: Optional[Milliseconds] = ...,
             worker_node_id: Optional[str] = ...,
-            worker_tag_filter: str = ...,
-            worker_lock_timeout_ms: Milliseconds = ...,
-            worker_lock_renewal_buffer_ms: Milliseconds = ...,
-            orchestrator_lock_timeout_ms: Milliseconds = ...,
-            orchestrator_lock_renewal_buffer_ms: Milliseconds = ...,
-            session_lock_timeout_ms: Milliseconds = ...,
-            session_lock_renewal_buffer_ms: Milliseconds = ...,
-            max_attempts: int = ...,
-            on_nondeterminism: str = ...,
-            live_executions: int = ...,
-            activity_cancellation_grace_ms: Milliseconds = ...,
+            worker_tag_filter: Optional[str] = ...,
+            worker_lock_timeout_ms: Optional[Milliseconds] = ...,
+            worker_lock_renewal_buffer_ms: Optional[Milliseconds] = ...,
+            orchestrator_lock_timeout_ms: Optional[Milliseconds] = ...,
+            orchestrator_lock_renewal_buffer_ms: Optional[Milliseconds] = ...,
+            session_lock_timeout_ms: Optional[Milliseconds] = ...,
+            session_lock_renewal_buffer_ms: Optional[Milliseconds] = ...,
+            max_attempts: Optional[int] = ...,
+            on_nondeterminism: Optional[str] = ...,
+            live_executions: Optional[int] = ...,
+            activity_cancellation_grace_ms: Optional[Milliseconds] = ...,
             activity_timeout_ms: Optional[Milliseconds] = ...,
             verify_replay: Optional[float] = ...,
             codec: Optional[Codec] = ...,
@@ -342,7 +342,8 @@ class RuntimeOptions:
                     hint = f"; did you mean {near[0]}?" if near else ""
                     raise TypeError(f"RuntimeOptions has no option {name}{hint}")
             for name, (default, check) in _OPTIONS.items():
-                object.__setattr__(self, name, check(options.get(name, default), name))
+                given = options.get(name)
+                object.__setattr__(self, name, check(default if given is None else given, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"RuntimeOptions cannot be changed; make new ones to set {name}")
