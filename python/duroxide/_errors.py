@@ -330,6 +330,14 @@ class Cancelled(OrchestrationError):
 class _CancelledChild(SubOrchestrationError, Cancelled):
     """A child that was cancelled, as its parent sees it."""
 
+    def __reduce__(self) -> Any:
+        # It goes by the name of its base, by which pickle would make one of those.
+        return _cancelled_child, self.args, self.__dict__
+
+
+def _cancelled_child(*args: Any) -> SubOrchestrationError:
+    return _CancelledChild(*args)
+
 
 class NondeterminismError(OrchestrationError):
     """Code that did not repeat what its history recorded; the text begins ``nondeterministic:``.
