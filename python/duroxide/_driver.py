@@ -203,7 +203,7 @@ class Execution:
                 wire, fault = self._wire(task)
                 if fault is None:
                     break
-                error = TypeError(fault)
+                error = TypeError(self._no_yield_needed(generator) or fault if task is None else fault)
             return self._await(branch, generator, task, wire)
         except _Unreadable:
             raise
@@ -401,6 +401,14 @@ class Execution:
             fresh.append(task)
             return None
         return _explain(task, "a member of all or race" if depth else "what was yielded")
+
+    def _no_yield_needed(self, generator: _AnyGenerator) -> str:
+        """What to say when the None that was yielded is what an immediate call on that line gave."""
+        calls = self._ctx._calls
+        if not calls or not calls[-1].endswith(_frames.text(of_yield(generator)[1])):
+            return ""
+        call = _frames.immediate_name(calls[-1])
+        return f"what was yielded is None, not a task: ctx.{call} acts at once and needs no yield"
 
     # What the user should hear of
 

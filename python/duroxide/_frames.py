@@ -216,6 +216,22 @@ def immediate(kind: int, level: int, key: bytes, value: bytes, at: bytes) -> byt
     )
 
 
+_IMMEDIATE_NAMES = {
+    C_SET_STATUS: "set_custom_status",
+    C_RESET_STATUS: "reset_custom_status",
+    C_SET_KV: "set_kv_value",
+    C_CLEAR_KV: "clear_kv_value",
+    C_CLEAR_ALL_KV: "clear_all_kv_values",
+}
+
+
+def immediate_name(frame: bytes) -> str:
+    """The method whose call a frame is."""
+    if frame[0] == C_TRACE:
+        return "trace_" + next(name for name, level in LEVELS.items() if level == frame[1])
+    return _IMMEDIATE_NAMES[frame[0]]
+
+
 def yield_head(kind: int, at: bytes, ended: bool = False) -> bytes:
     """The beginning of a yield: kind, whether the execution was dropped with it, place."""
     return bytes((kind, ended)) + text(at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from types import TracebackType
-from typing import Any, Callable, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
 from duroxide._codec import Milliseconds
 from duroxide._entra import PostgresEntraOptions, Tokens, connections, timeout
@@ -24,6 +24,7 @@ class Provider:
     """What clients and runtimes are made with. Made by the class methods of its subclasses."""
 
     _exit_order = 2  # after the runtimes
+    _made_by = "SqliteProvider.open(path)"
 
     _handle: int
     _described: str
@@ -31,8 +32,13 @@ class Provider:
     _closed: bool
     _finalizer: weakref.finalize[Any, Any]
 
-    def __init__(self) -> None:
-        raise TypeError(f"{type(self).__name__} is made by its class methods, e.g. SqliteProvider.open(path)")
+    if TYPE_CHECKING:  # what a type checker is to refuse
+
+        def __init__(self) -> None: ...
+    else:
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            raise TypeError(f"{type(self).__name__} is made by its class methods, e.g. {self._made_by}")
 
     @classmethod
     def _open(cls, op: int, head: dict[str, Any]) -> Any:
@@ -182,6 +188,8 @@ class PostgresProvider(Provider):
         ...     Client(provider).list_all_instances()
         []
     """
+
+    _made_by = "PostgresProvider.connect(url)"
 
     @classmethod
     def connect(

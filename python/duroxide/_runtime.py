@@ -439,8 +439,9 @@ class Runtime:
 
         Returns:
             ``lease_age_ms``, ``store_reachable``, ``stuck`` (lanes that stay in user code: instance, name, at,
-            since_ms), ``waiting`` (oldest waiting job of each activity and tag), ``blocked`` (ids of blocked
-            instances).
+            since_ms), ``waiting`` (oldest waiting job of each activity and tag: activity, tag, age_ms), ``blocked``
+            (texts ``"{id}: {reason}"`` of instances that no runtime can go on with: code that does not fit their
+            history, payloads that cannot be read, a name that nobody registers).
 
         Raises:
             RuntimeStateError: it is not started.
