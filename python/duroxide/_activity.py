@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import inspect
+import re
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -29,7 +30,7 @@ class ActivityContext:
 
     Args:
         fields (dict or None): for a context made by hand, in a unit test: the attributes by name, and ``tag``; each may
-            be missing. Default None: all are.
+            be missing, and camelCase names are taken too. Default None: all are.
 
     Attributes:
         instance_id, orchestration_name, orchestration_version (str): who asked for the activity.
@@ -75,19 +76,19 @@ class ActivityContext:
     )
 
     def __init__(self, fields: Optional[dict[str, Any]] = None) -> None:
-        fields = fields or {}
-        self.instance_id: str = fields.get("instance_id", "")
-        self.execution_id: int = fields.get("execution_id", 1)
-        self.orchestration_name: str = fields.get("orchestration_name", "")
-        self.orchestration_version: str = fields.get("orchestration_version", "")
-        self.activity_name: str = fields.get("activity_name", "")
-        self.activity_id: int = fields.get("activity_id", 0)
-        self.worker_id: str = fields.get("worker_id", "")
-        self.session_id: Optional[str] = fields.get("session_id")
-        self._tag: Optional[str] = fields.get("tag")
-        self.attempt: int = fields.get("attempt", 1)
-        self.idempotency_key: str = fields.get("idempotency_key", "")
-        self.retry_key: str = fields.get("retry_key", "")
+        given = {_snake_case(name): value for name, value in (fields or {}).items()}
+        self.instance_id: str = given.get("instance_id", "")
+        self.execution_id: int = given.get("execution_id", 1)
+        self.orchestration_name: str = given.get("orchestration_name", "")
+        self.orchestration_version: str = given.get("orchestration_version", "")
+        self.activity_name: str = given.get("activity_name", "")
+        self.activity_id: int = given.get("activity_id", 0)
+        self.worker_id: str = given.get("worker_id", "")
+        self.session_id: Optional[str] = given.get("session_id")
+        self._tag: Optional[str] = given.get("tag")
+        self.attempt: int = given.get("attempt", 1)
+        self.idempotency_key: str = given.get("idempotency_key", "")
+        self.retry_key: str = given.get("retry_key", "")
         self._cancel: Any = None
         self._client: Optional[Callable[[], Client]] = None
         self._log: Optional[Log] = None
@@ -212,6 +213,10 @@ class ActivityContext:
         if self.session_id is not None:
             fields["session_id"] = self.session_id
         log("duroxide.activity", level, str(message), fields)
+
+
+def _snake_case(name: str) -> str:
+    return re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), name)
 
 
 class _Ended:

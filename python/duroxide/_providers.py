@@ -129,11 +129,11 @@ class SqliteProvider(Provider):
         """Open a database file; it is made when missing, with its folders.
 
         Args:
-            path (str or PathLike): a path, ``sqlite:path`` or ``sqlite:///abs/path``; ``:memory:`` is the same as
-                in_memory().
+            path (str or PathLike): a path, ``sqlite:path`` or ``sqlite:///abs/path``, the latter two with or without
+                ``?mode=rwc`` behind them; ``:memory:`` is the same as in_memory().
 
         Raises:
-            TypeError, InvalidArgument: no path, an empty one, or one with NUL.
+            TypeError, InvalidArgument: no path, an empty one, one with NUL, or a URL with other parameters.
             ProviderError: no SQLite database, of a newer version, not writable, on a network file system.
             RuntimeStateError: this is a forked child of a process that used the package, or a subinterpreter.
 
@@ -147,7 +147,13 @@ class SqliteProvider(Provider):
         if not isinstance(text, str):
             raise TypeError(f"path must be a str or a path object, got {type(text).__name__}")
         if text.startswith("sqlite:"):
-            text = text[len("sqlite:") :]
+            text, _, query = text[len("sqlite:") :].partition("?")
+            for parameter in filter(None, query.split("&")):
+                if parameter != "mode=rwc":
+                    raise InvalidArgument(
+                        f"Invalid input: path has the parameter '{parameter}': a sqlite: URL takes only mode=rwc, "
+                        "which is what is done without it"
+                    )
             if text.startswith("//"):
                 text = text[2:]
         if not text:

@@ -60,7 +60,8 @@ class ScheduledTask(Generic[T]):
     Making a task does nothing yet. The same task yielded twice is two calls. ``x = yield from task`` means the same as
     ``x = yield task`` and lets a type checker know the type of ``x``. Users do not make one by its class.
 
-    Tasks can be read like dictionaries: ``task["type"]``, ``task["name"]``, ``task.get("sessionId")``.
+    Tasks can be read like dictionaries, ``task["type"]``, ``task["name"]``, ``task.get("sessionId")``, and are equal to
+    those of the same fields.
 
     Example:
         >>> ctx = OrchestrationContext()  # for a unit test: no engine is behind it
@@ -248,6 +249,12 @@ class ScheduledTask(Generic[T]):
             [('type', 'timer'), ('delayMs', 20)]
         """
         return iter(self.to_dict().items())
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to a dictionary of the same fields; of tasks each is equal to itself alone."""
+        return self.to_dict() == other if isinstance(other, dict) else NotImplemented
+
+    __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
         return True

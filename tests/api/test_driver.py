@@ -541,3 +541,32 @@ def test_context_made_by_hand_steps_without_an_engine() -> None:
     with pytest.raises(StopIteration) as end:
         g.send("result")
     assert end.value.value == ["result", "t"]
+
+
+@pytest.mark.parametrize("camel", [False, True])
+def test_contexts_made_by_hand_take_both_spellings(camel: bool) -> None:
+    def spelt(name: str) -> str:
+        first, *rest = name.split("_")
+        return first + "".join(part.title() for part in rest) if camel else name
+
+    fields = {"instance_id": "i", "execution_id": 2, "orchestration_name": "W", "orchestration_version": "1.0.1"}
+    orchestration = duroxide.OrchestrationContext({spelt(k): v for k, v in fields.items()})
+    assert {k: getattr(orchestration, k) for k in fields} == fields
+    fields = {**fields, "activity_name": "A", "worker_id": "w", "session_id": "s", "retry_key": "k"}
+    activity = duroxide.ActivityContext({**{spelt(k): v for k, v in fields.items()}, "tag": "gpu"})
+    assert {k: getattr(activity, k) for k in fields} == fields
+    assert activity.tag() == "gpu"
+
+
+def test_tasks_read_and_compare_like_dictionaries() -> None:
+    ctx = duroxide.OrchestrationContext()
+    one, same = ctx.schedule_activity("A", {"n": 1}), ctx.schedule_activity("A", {"n": 1})
+    fields = {"type": "activity", "name": "A", "input": '{"n": 1}'}
+    assert dict(one) == fields
+    assert one == fields
+    assert fields == one
+    assert one != {"type": "activity"}
+    assert ctx.all([one, same]) == {"type": "join", "tasks": [fields, fields]}
+    assert one != same, "each is a call of its own"
+    assert len({one, same, one}) == 2
+    assert [one, same].index(same) == 1
