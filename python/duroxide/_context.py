@@ -342,7 +342,7 @@ def _members(tasks: Iterable[Any], call: str) -> list[Any]:
     except TypeError:
         raise TypeError(f"{call} takes one list of tasks, got {type(tasks).__name__}") from None
     for member in members:
-        if isinstance(member, ScheduledTask):
+        if isinstance(member, ScheduledTask) and not member._used:
             member._use()
     return members
 

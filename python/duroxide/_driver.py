@@ -354,8 +354,7 @@ class Execution:
             if task._ctx is not self._ctx:
                 return b"", _OTHER_CONTEXT
             if not task._used:
-                task._used = True
-                self._ctx._open -= 1
+                task._use()
             return leaf(task._kind, task._name, task._input, task._extras, None), None
         parts: list[bytes] = []
         fresh: list[_AnyGenerator] = []
@@ -373,7 +372,8 @@ class Execution:
         if isinstance(task, ScheduledTask):
             if task._ctx is not self._ctx:
                 return _OTHER_CONTEXT
-            task._use()
+            if not task._used:
+                task._use()
             members = task._members
             if members is None:
                 if task._kind == T_CONTINUE_AS_NEW and depth:

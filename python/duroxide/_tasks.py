@@ -156,10 +156,9 @@ class ScheduledTask(Generic[T]):
         return result
 
     def _use(self) -> None:
-        """It has been yielded, or is a member of a task that is to be."""
-        if not self._used:
-            self._used = True
-            self._ctx._open -= 1
+        """It has been yielded, or is a member of a task that is to be. Once."""
+        self._used = True
+        self._ctx._open -= 1
 
     def _made(self) -> Made:
         return self._code, self._line, self._kind, self._name, self._extras
