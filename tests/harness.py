@@ -69,7 +69,7 @@ class Recorder(logging.Handler):
     def text(record: logging.LogRecord) -> str:
         """The message with the fields that say what it is about."""
         fields = ("instance_id", "orchestration_name", "activity_name", "at")
-        said = [f"{f}={getattr(record, f)}" for f in fields if hasattr(record, f)]
+        said = [f"{f}={getattr(record, f)}" for f in fields if getattr(record, f, "")]
         return " ".join([record.getMessage(), *said])
 
     def messages(self, target: str = "duroxide", level: int = logging.NOTSET) -> list[str]:

@@ -22,6 +22,8 @@
     runtime.shutdown()
 """
 
+from typing import TYPE_CHECKING
+
 from duroxide._activity import ActivityContext
 from duroxide._client import Client
 from duroxide._codec import (
@@ -80,6 +82,19 @@ from duroxide._retry import RetryPolicy
 from duroxide._runtime import Runtime
 from duroxide._tasks import ScheduledTask
 from duroxide._version import __version__
+
+if TYPE_CHECKING:
+    from duroxide import aio as aio
+else:
+
+    def __getattr__(name):
+        # On first use: asyncio takes as long to import as all the rest, and many programs have no use of it.
+        if name == "aio":
+            from importlib import import_module
+
+            return import_module("duroxide.aio")
+        raise AttributeError(f"module 'duroxide' has no attribute {name!r}")
+
 
 # The names that these classes also go by.
 PyRuntimeOptions = RuntimeOptions

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import inspect
+import re
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 from duroxide._errors import CodecError, NonRetryableError, RuntimeStateError
 from duroxide._event_loop import EventLoop
 from duroxide._locations import format_exception, safe_encode, safe_str
@@ -29,7 +30,7 @@ class ActivityContext:
 
     Args:
         fields (dict or None): for a context made by hand, in a unit test: the attributes by name, and ``tag``; each may
-            be missing. Default None: all are.
+            be missing, and camelCase names are taken too. Default None: all are.
 
     Attributes:
         instance_id, orchestration_name, orchestration_version (str): who asked for the activity.
@@ -75,19 +76,19 @@ class ActivityContext:
     )
 
     def __init__(self, fields: Optional[dict[str, Any]] = None) -> None:
-        fields = fields or {}
-        self.instance_id: str = fields.get("instance_id", "")
-        self.execution_id: int = fields.get("execution_id", 1)
-        self.orchestration_name: str = fields.get("orchestration_name", "")
-        self.orchestration_version: str = fields.get("orchestration_version", "")
-        self.activity_name: str = fields.get("activity_name", "")
-        self.activity_id: int = fields.get("activity_id", 0)
-        self.worker_id: str = fields.get("worker_id", "")
-        self.session_id: Optional[str] = fields.get("session_id")
-        self._tag: Optional[str] = fields.get("tag")
-        self.attempt: int = fields.get("attempt", 1)
-        self.idempotency_key: str = fields.get("idempotency_key", "")
-        self.retry_key: str = fields.get("retry_key", "")
+        given = {_snake_case(name): value for name, value in (fields or {}).items()}
+        self.instance_id: str = given.get("instance_id", "")
+        self.execution_id: int = given.get("execution_id", 1)
+        self.orchestration_name: str = given.get("orchestration_name", "")
+        self.orchestration_version: str = given.get("orchestration_version", "")
+        self.activity_name: str = given.get("activity_name", "")
+        self.activity_id: int = given.get("activity_id", 0)
+        self.worker_id: str = given.get("worker_id", "")
+        self.session_id: Optional[str] = given.get("session_id")
+        self._tag: Optional[str] = given.get("tag")
+        self.attempt: int = given.get("attempt", 1)
+        self.idempotency_key: str = given.get("idempotency_key", "")
+        self.retry_key: str = given.get("retry_key", "")
         self._cancel: Any = None
         self._client: Optional[Callable[[], Client]] = None
         self._log: Optional[Log] = None
@@ -214,6 +215,10 @@ class ActivityContext:
         log("duroxide.activity", level, str(message), fields)
 
 
+def _snake_case(name: str) -> str:
+    return re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), name)
+
+
 class _Ended:
     """The cancel flag of an activity that has ended, as it was then."""
 
@@ -272,12 +277,12 @@ class Activities:
         """Whether the caller is an ``async def`` activity."""
         return self._loop is not None and self._loop.is_own_thread()
 
-    def run(self, data: bytes, pos: int, flight: int) -> bytes:
+    def run(self, data: bytes, pos: int, run: int) -> bytes:
         """Run one activity on this thread, or begin it on the event loop.
 
         Args:
             data, pos: a frame, and where in it the job stands.
-            flight: the number under which the engine is told the end of one that goes on without this thread.
+            run: the number under which the engine is told the end of one that goes on without this thread.
 
         Returns:
             the frame of its end, or that it goes on. Whatever the function raises ends here.
@@ -287,22 +292,24 @@ class Activities:
         try:
             input = self._payloads.decode(job.input)
         except CodecError as e:
-            ctx.trace_error(f"the activity waits for a runtime that can read its input: {e}")
+            ctx.trace_error(
+                f"activity '{job.name}' of instance '{job.instance}' waits for a runtime that can read its input: {e}"
+            )
             return _frames.ACTIVITY_UNABLE
         context = contextvars.Context()  # empty: nothing that another activity has set
         try:
             value = context.run(self._functions[job.name], ctx, input)
             if inspect.iscoroutine(value):
-                self._detach(flight, value, context, ctx)
+                self._detach(run, value, context, ctx)
                 return _frames.ACTIVITY_DETACHED
         except BaseException as e:
             return self._end(ctx, None, e)
         return self._end(ctx, value, None)
 
-    def _detach(self, flight: int, coroutine: Any, context: contextvars.Context, ctx: ActivityContext) -> None:
+    def _detach(self, run: int, coroutine: Any, context: contextvars.Context, ctx: ActivityContext) -> None:
         try:
             loop = self._the_loop()  # made now for a plain function that gives a coroutine
-            loop.begin(flight, coroutine, context, ctx.is_cancelled, partial(self._end, ctx))
+            loop.begin(run, coroutine, context, ctx.is_cancelled, partial(self._end, ctx))
         except BaseException:
             coroutine.close()
             raise
@@ -317,6 +324,8 @@ class Activities:
 
     def _end(self, ctx: ActivityContext, value: Any, error: Optional[BaseException]) -> bytes:
         """The frame of how a function ended, which has no use of its context any more."""
+        if _forked.parent:
+            _forked.end(error)
         ctx._client = None
         if ctx._cancel is not None:
             # The flag lies in the engine's memory, which is the engine's again after this.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Optional
 
 from duroxide._aio_calls import AioCalls, later
+from duroxide._names import Name
 from duroxide._results import (
     Event,
     ExecutionInfo,
@@ -17,7 +18,6 @@ from duroxide._results import (
     SystemStats,
     Waiting,
 )
-from duroxide._scheduling import Name
 
 
 class AioReadingCalls(AioCalls):

@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from duroxide._aio_calls import AioCalls, later
 from duroxide._codec import Milliseconds
-from duroxide._scheduling import Name
+from duroxide._names import Name
 
 
 class AioStartingCalls(AioCalls):
@@ -220,12 +220,12 @@ class AioStartingCalls(AioCalls):
         await later(lambda: self._calls.enqueue_event(instance_id, queue_name, data))
 
     async def raise_event_typed(self, instance_id: str, event_name: str, data: Any = None) -> None:
-        """raise_event; a str is taken for JSON already.
+        """The same as raise_event.
 
         Args:
             instance_id (str): of the instance.
             event_name (str): what ``ctx.wait_for_event`` named.
-            data (JSON value): what the wait yields back, or the JSON text of it; default None.
+            data (JSON value): what the wait yields back; default None.
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
@@ -237,19 +237,19 @@ class AioStartingCalls(AioCalls):
             >>> await client.start_orchestration("approval-2", approval)
             >>> (await client.wait_for_status_change("approval-2")).custom_status
             'waiting for a decision'
-            >>> await client.raise_event_typed("approval-2", "decision", '{"approved": true}')
+            >>> await client.raise_event_typed("approval-2", "decision", {"approved": True})
             >>> (await client.wait_for_orchestration("approval-2")).output
             {'approved': True}
         """
         await later(lambda: self._calls.raise_event_typed(instance_id, event_name, data))
 
     async def enqueue_event_typed(self, instance_id: str, queue_name: str, data: Any = None) -> None:
-        """enqueue_event; a str is taken for JSON already.
+        """The same as enqueue_event.
 
         Args:
             instance_id (str): of the instance.
             queue_name (str): what ``ctx.dequeue_event`` names.
-            data (JSON value): what the taker gets, or the JSON text of it; default None.
+            data (JSON value): what the taker gets; default None.
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
@@ -258,7 +258,7 @@ class AioStartingCalls(AioCalls):
 
         Example:
             >>> client = aio.Client(provider)
-            >>> await client.enqueue_event_typed("inbox-2", "mail", '{"from": "Ada"}')
+            >>> await client.enqueue_event_typed("inbox-2", "mail", {"from": "Ada"})
             >>> await client.start_orchestration("inbox-2", inbox)
             >>> (await client.wait_for_orchestration("inbox-2")).output
             {'from': 'Ada'}

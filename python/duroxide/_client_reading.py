@@ -7,9 +7,10 @@ from typing import Any, Optional
 
 from duroxide._arguments import flag, known_id, moment, number
 from duroxide._client_calls import ClientCalls, ids
-from duroxide._codec import identifier, name_of
+from duroxide._codec import identifier
 from duroxide._errors import InstanceNotFound, InvalidArgument
 from duroxide._frames import Op
+from duroxide._names import EVERYWHERE, Name
 from duroxide._results import (
     Event,
     ExecutionInfo,
@@ -21,7 +22,6 @@ from duroxide._results import (
     SystemStats,
     Waiting,
 )
-from duroxide._scheduling import Name
 
 
 class ReadingCalls(ClientCalls):
@@ -112,7 +112,7 @@ class ReadingCalls(ClientCalls):
         if order not in ("newest", "oldest"):
             raise InvalidArgument(f"Invalid input: order must be newest or oldest, got {order!r}")
         head = {
-            "name": "" if name is None else name_of(name, "name of the orchestration"),
+            "name": "" if name is None else EVERYWHERE.orchestration(name),
             "version": "" if version is None else identifier(version, "version"),
             "status": status or "",
             "id_prefix": "" if id_prefix is None else identifier(id_prefix, "id_prefix"),

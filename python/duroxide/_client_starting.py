@@ -6,10 +6,10 @@ from typing import Any, Optional
 
 from duroxide._arguments import known_id, named
 from duroxide._client_calls import ClientCalls, nothing
-from duroxide._codec import Milliseconds, identifier, milliseconds, name_of, semver
+from duroxide._codec import Milliseconds, identifier, milliseconds, semver
 from duroxide._errors import InvalidArgument
 from duroxide._frames import Op
-from duroxide._scheduling import Name
+from duroxide._names import EVERYWHERE, Name
 
 _IF_EXISTS = {"ignore": 0, "raise": 1, "restart_if_ended": 2}
 
@@ -174,7 +174,7 @@ class StartingCalls(ClientCalls):
     ) -> None:
         head: dict[str, Any] = {
             "i": identifier(instance_id, "instance_id"),
-            "n": identifier(name_of(name, "name of the orchestration"), "name of the orchestration"),
+            "n": identifier(EVERYWHERE.orchestration(name), "name of the orchestration"),
             "v": version,
             "d": milliseconds(delay_ms, "delay_ms"),
         }
@@ -233,12 +233,12 @@ class StartingCalls(ClientCalls):
         return self._call(Op.ENQUEUE_EVENT, named(instance_id, queue_name, "queue_name"), payload, nothing)
 
     def raise_event_typed(self, instance_id: str, event_name: str, data: Any = None) -> None:
-        """raise_event; a str is taken for JSON already.
+        """The same as raise_event.
 
         Args:
             instance_id (str): of the instance.
             event_name (str): what ``ctx.wait_for_event`` named.
-            data (JSON value): what the wait yields back, or the JSON text of it; default None.
+            data (JSON value): what the wait yields back; default None.
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
@@ -249,20 +249,20 @@ class StartingCalls(ClientCalls):
             >>> client.start_orchestration("approval-2", approval)
             >>> client.wait_for_status_change("approval-2").custom_status
             'waiting for a decision'
-            >>> client.raise_event_typed("approval-2", "decision", '{"approved": true}')
+            >>> client.raise_event_typed("approval-2", "decision", {"approved": True})
             >>> client.wait_for_orchestration("approval-2").output
             {'approved': True}
         """
-        payload = self._payloads.encode_typed(data, "data of raise_event_typed", event_name)
+        payload = self._payloads.encode(data, "data of raise_event_typed", event_name)
         return self._call(Op.RAISE_EVENT, named(instance_id, event_name, "event_name"), payload, nothing)
 
     def enqueue_event_typed(self, instance_id: str, queue_name: str, data: Any = None) -> None:
-        """enqueue_event; a str is taken for JSON already.
+        """The same as enqueue_event.
 
         Args:
             instance_id (str): of the instance.
             queue_name (str): what ``ctx.dequeue_event`` names.
-            data (JSON value): what the taker gets, or the JSON text of it; default None.
+            data (JSON value): what the taker gets; default None.
 
         Raises:
             TypeError, ValueError: the data is not JSON. Nothing was stored.
@@ -270,12 +270,12 @@ class StartingCalls(ClientCalls):
             ProviderError: the storage failed.
 
         Example:
-            >>> client.enqueue_event_typed("inbox-2", "mail", '{"from": "Ada"}')
+            >>> client.enqueue_event_typed("inbox-2", "mail", {"from": "Ada"})
             >>> client.start_orchestration("inbox-2", inbox)
             >>> client.wait_for_orchestration("inbox-2").output
             {'from': 'Ada'}
         """
-        payload = self._payloads.encode_typed(data, "data of enqueue_event_typed", queue_name)
+        payload = self._payloads.encode(data, "data of enqueue_event_typed", queue_name)
         return self._call(Op.ENQUEUE_EVENT, named(instance_id, queue_name, "queue_name"), payload, nothing)
 
     def cancel_instance(self, instance_id: str, reason: Optional[str] = None) -> None:

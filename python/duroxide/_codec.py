@@ -8,10 +8,12 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import sys
+import threading
 from json import encoder as _json_encoder
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, TypeVar, Union
 
-from duroxide._errors import InvalidArgument
+from duroxide._errors import CodecError, InvalidArgument
 
 __all__ = [
     "MAX_CREATED_ID_BYTES",
@@ -28,7 +30,7 @@ __all__ = [
     "encode_typed",
     "identifier",
     "milliseconds",
-    "name_of",
+    "on_empty_stack",
     "semver",
     "text_of",
 ]
@@ -40,6 +42,8 @@ MAX_KV_VALUE_BYTES = 65536
 MAX_STATUS_BYTES = 262144
 MAX_CREATED_ID_BYTES = 1024
 MAX_NAMED_ID_BYTES = 2048
+
+T = TypeVar("T")
 
 Milliseconds = Union[int, datetime.timedelta]
 """A length of time: whole milliseconds, or a timedelta."""
@@ -118,26 +122,73 @@ def encode_raw_text(text: str) -> bytes:
 
 def encode_typed(value: object, argument: str, name: object = None) -> bytes:
     """The payload of the ``_typed`` calls: a str is taken for JSON already."""
-    if type(value) is str:
+    if isinstance(value, str):
         return encode_raw_text(value)
     return encode(value, argument, name)
 
 
 def decode(text: str) -> Any:
-    """The value of a payload. Text that is not JSON stays text; empty text is None."""
+    """The value of a payload. Text that is not JSON stays text; empty text is None.
+
+    Raises:
+        CodecError: it is nested too deeply for this process.
+    """
     if not text:
         return None
     try:
         value, end = _scan(text, 0)
-    except (StopIteration, ValueError, RecursionError):
-        pass
-    else:
         if end == len(text):
             return value
+    except (StopIteration, ValueError):
+        pass
+    except RecursionError:
+        return _decode_deep(text)
     try:  # with white space around it
         return json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return text
+    except RecursionError:
+        return _decode_deep(text)
+
+
+def _decode_deep(text: str) -> Any:
+    try:
+        return on_empty_stack(json.loads, text)
+    except ValueError:
+        return text
+    except RecursionError:
+        raise CodecError(
+            f"a payload is nested too deeply for the recursion limit of this process, {sys.getrecursionlimit()}; "
+            "sys.setrecursionlimit() raises it"
+        ) from None
+
+
+def on_empty_stack(read: Callable[[Any], T], data: Any) -> T:
+    """Read something nested that there was too little stack left for, on a thread that has all of its own: what was
+    written under the same recursion limit can be read there.
+
+    Raises:
+        RecursionError: there is too little on that thread too, or there can be none.
+    """
+    outcome: list[tuple[Any, Optional[BaseException]]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((read(data), None))
+        except BaseException as e:
+            outcome.append((None, e))
+
+    thread = threading.Thread(target=run, name="duroxide-deep", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as e:  # the process is ending, or the system has no more threads
+        raise RecursionError(str(e)) from None
+    thread.join()
+    ((value, error),) = outcome
+    if error is not None:
+        raise error
+    result: T = value
+    return result
 
 
 def identifier(value: object, what: str, limit: int = MAX_CREATED_ID_BYTES) -> str:
@@ -208,48 +259,6 @@ def semver(value: object, what: str = "version") -> str:
     if _SEMVER.fullmatch(text) is None:
         raise InvalidArgument(f"Invalid input: {what} must be a semantic version such as 1.0.1, got '{text}'")
     return text
-
-
-def name_of(value: object, what: str) -> str:
-    """The registered name: given as text, or as the function that was registered under it."""
-    if isinstance(value, str):
-        return identifier(value, what, MAX_NAMED_ID_BYTES)
-    registered: Optional[str] = _names.get(value) if callable(value) else None
-    if registered is not None:
-        return registered
-    if callable(value):
-        label = getattr(value, "__name__", type(value).__name__)
-        raise InvalidArgument(f"Invalid input: {what}: function {label} is not registered")
-    raise InvalidArgument(f"Invalid input: {what} must be a str or a registered function, got {type(value).__name__}")
-
-
-class _Names:
-    """Which name each function was registered under last, without keeping functions alive."""
-
-    def __init__(self) -> None:
-        import weakref
-
-        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
-
-    def get(self, function: Any) -> Optional[str]:
-        try:
-            return self._names.get(function)
-        except TypeError:  # not hashable or not weakly referable
-            return None
-
-    def put(self, function: Any, name: str) -> None:
-        try:
-            self._names[function] = name
-        except TypeError:
-            pass  # a callable object without weak references is named by text only
-
-
-_names = _Names()
-
-
-def remember_name(function: Any, name: str) -> None:
-    """Let a function stand for its name where names are taken."""
-    _names.put(function, name)
 
 
 def text_of(value: object, what: str) -> str:

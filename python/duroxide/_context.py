@@ -16,8 +16,8 @@ from duroxide._codec import (
 from duroxide._context_activities import ActivityCalls
 from duroxide._context_orchestrations import OrchestrationCalls
 from duroxide._frames import Extras
-from duroxide._scheduling import name_bytes
-from duroxide._tasks import ScheduledTask
+from duroxide._names import EVERYWHERE, name_bytes
+from duroxide._tasks import Made, ScheduledTask
 from duroxide._typed_forms import TypedForms
 
 __all__ = ["OrchestrationContext"]
@@ -28,8 +28,8 @@ READ_KV = "duroxide:get_kv_value"
 """Name of the activity behind get_kv_value_from_instance; every runtime has it."""
 
 
-class _NothingMade(list):  # type: ignore[type-arg]
-    """The list of made tasks of a context without an engine: it keeps none."""
+class _NothingKept(list):  # type: ignore[type-arg]
+    """The list of dropped tasks of a context without an engine: nobody is told of them."""
 
     __slots__ = ()
 
@@ -88,7 +88,9 @@ class OrchestrationContext(ActivityCalls, OrchestrationCalls, TypedForms):
         self.orchestration_name: str = field("orchestration_name", "orchestrationName", "")
         self.orchestration_version: str = field("orchestration_version", "orchestrationVersion", "")
         self.parent_instance_id: Optional[str] = field("parent_instance_id", "parentInstanceId", None)
-        self._made: list[ScheduledTask[Any]] = _NothingMade()
+        self._open = 0
+        self._dropped: list[Optional[Made]] = _NothingKept()
+        self._names = EVERYWHERE
         self._replaying = False
         self._remaining = 0
 
@@ -340,8 +342,8 @@ def _members(tasks: Iterable[Any], call: str) -> list[Any]:
     except TypeError:
         raise TypeError(f"{call} takes one list of tasks, got {type(tasks).__name__}") from None
     for member in members:
-        if isinstance(member, ScheduledTask):
-            member._used = True
+        if isinstance(member, ScheduledTask) and not member._used:
+            member._use()
     return members
 
 

@@ -8,8 +8,9 @@ from typing import Any, Callable, Optional, TypeVar, overload
 from duroxide import _frames
 from duroxide._codec import Milliseconds, identifier, milliseconds
 from duroxide._frames import Extras
+from duroxide._names import Name
 from duroxide._retry import RetryPolicy, retry_policy
-from duroxide._scheduling import Name, Scheduling, on_session
+from duroxide._scheduling import Scheduling, on_session
 from duroxide._tasks import ScheduledTask
 
 I = TypeVar("I")  # noqa: E741 - an input

@@ -8,7 +8,8 @@ from typing import Any, Callable, NoReturn, Optional, TypeVar, Union, overload
 from duroxide import _frames
 from duroxide._codec import identifier, semver
 from duroxide._frames import Extras
-from duroxide._scheduling import Name, Scheduling, other_instance
+from duroxide._names import Name
+from duroxide._scheduling import Scheduling, other_instance
 from duroxide._tasks import ScheduledTask
 
 I = TypeVar("I")  # noqa: E741 - an input

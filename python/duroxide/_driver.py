@@ -13,6 +13,7 @@ Nothing here calls the engine, so it can be driven by hand in tests.
 from __future__ import annotations
 
 import contextvars
+import gc
 import inspect
 import sys
 from collections.abc import Generator
@@ -20,7 +21,7 @@ from threading import get_ident
 from types import GeneratorType
 from typing import Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 from duroxide._context import OrchestrationContext
 from duroxide._errors import CodecError, OrchestrationError, failure_error
 from duroxide._frames import (
@@ -52,13 +53,15 @@ from duroxide._locations import (
     safe_encode,
     safe_str,
 )
+from duroxide._names import EVERYWHERE, Names
 from duroxide._payloads import PLAIN, Payloads
-from duroxide._tasks import ScheduledTask
+from duroxide._tasks import Made, ScheduledTask, type_name
 
 Log = Callable[[str, str, "dict[str, str]"], None]
 """Takes a level, a message and context fields; must not block."""
 
 _AnyGenerator = Generator[Any, Any, Any]
+_NONE_TOLD: frozenset[str] = frozenset()
 _MAX_DEPTH = 100
 _MAX_RAISED = 10_000
 _moment = MOMENT.unpack_from
@@ -77,6 +80,7 @@ class Execution:
         begin: what the execution begins with.
         log: takes warnings about the user's code.
         payloads: how values are stored.
+        names: what functions stand for.
     """
 
     __slots__ = (
@@ -90,12 +94,18 @@ class Execution:
         "_payloads",
         "_raised",
         "_seen",
+        "_told",
         "branches",
         "ended",
     )
 
     def __init__(
-        self, function: Callable[..., Any], begin: _frames.Begin, log: Log, payloads: Payloads = PLAIN
+        self,
+        function: Callable[..., Any],
+        begin: _frames.Begin,
+        log: Log,
+        payloads: Payloads = PLAIN,
+        names: Names = EVERYWHERE,
     ) -> None:
         ctx = OrchestrationContext()
         ctx.instance_id = begin.instance
@@ -104,7 +114,8 @@ class Execution:
         ctx.orchestration_version = begin.version
         ctx.parent_instance_id = begin.parent or None
         ctx._execution = self
-        ctx._made = []
+        ctx._dropped = []
+        ctx._names = names
         ctx._payloads = self._payloads = payloads
         ctx._status = begin.status
         ctx._kv = begin.kv
@@ -119,6 +130,7 @@ class Execution:
         self._raised: dict[int, BaseException] = {}
         self._awaiting: dict[int, ScheduledTask[Any]] = {}  # tasks whose value is to be converted
         self._next_branch = 1
+        self._told: frozenset[str] = _NONE_TOLD  # the lines whose tasks were never yielded
         self.ended = False  # the root has ended and nothing is left to close
 
     def resume(self, branch: int, data: bytes, pos: int) -> bytes:
@@ -155,7 +167,7 @@ class Execution:
             text = safe_encode(str(e))
             return _frames.yield_head(YIELD_UNABLE, b"") + _frames.NO_CALLS + _frames.failure(text, b"CodecError", text)
         finally:
-            del stepping[thread]
+            stepping.pop(thread, None)  # a forked child has lost it already
 
     def close(self, branch: int) -> None:
         """Close a branch: its finally blocks run, and nothing that they ask for is recorded."""
@@ -184,17 +196,15 @@ class Execution:
                     return self._returned(branch, started)
                 generator = started
             while True:
-                if error is None:
-                    task = run(generator.send, value)
-                else:
-                    task = run(generator.throw, error)
+                try:
+                    task = run(generator.send, value) if error is None else run(generator.throw, error)
+                except StopIteration as stop:  # the end of a generator; from anything else it is an error
+                    return self._returned(branch, stop.value)
                 wire, fault = self._wire(task)
                 if fault is None:
                     break
-                error = TypeError(fault)
+                error = TypeError(self._no_yield_needed(generator) or fault if task is None else fault)
             return self._await(branch, generator, task, wire)
-        except StopIteration as stop:
-            return self._returned(branch, stop.value)
         except _Unreadable:
             raise
         except Exception as e:
@@ -228,14 +238,13 @@ class Execution:
     def _await(self, branch: int, generator: _AnyGenerator, task: Any, wire: bytes) -> bytes:
         ctx = self._ctx
         _, at, head = of_yield(generator)
-        made = ctx._made
-        if made:
-            if len(made) == 1 and made[0] is task:
-                made.clear()
-            else:
-                made[:] = [t for t in made if not t._used]
-        if type(task) is ScheduledTask and task._converts:
-            self._awaiting[branch] = task
+        if ctx._dropped:
+            self._tell_of_dropped()
+        if type(task) is ScheduledTask:
+            if task._converts:
+                self._awaiting[branch] = task
+            if task._kind == T_CONTINUE_AS_NEW and branch == 0:
+                self._tell_of_unyielded()
         calls = ctx._calls
         if not calls:
             return head + wire
@@ -257,6 +266,8 @@ class Execution:
         return self._end(YIELD_RETURN, branch, at) + _frames.text(payload)
 
     def _failed(self, branch: int, e: BaseException, kind: int) -> bytes:
+        if _forked.parent:
+            _forked.end(e, "an orchestration")
         message = self._stored_error(format_exception(e))
         at = of_traceback(e.__traceback__)
         self._drop(branch)
@@ -280,7 +291,7 @@ class Execution:
         ctx = self._ctx
         calls, ctx._calls = ctx._calls, []
         if branch == 0:
-            self._warn_unused()
+            self._tell_of_unyielded()
             self.ended = not self.branches
         return _frames.yield_head(kind, at, self.ended) + _frames.calls(calls)
 
@@ -342,7 +353,8 @@ class Execution:
         if type(task) is ScheduledTask and task._members is None:
             if task._ctx is not self._ctx:
                 return b"", _OTHER_CONTEXT
-            task._used = True
+            if not task._used:
+                task._use()
             return leaf(task._kind, task._name, task._input, task._extras, None), None
         parts: list[bytes] = []
         fresh: list[_AnyGenerator] = []
@@ -360,7 +372,8 @@ class Execution:
         if isinstance(task, ScheduledTask):
             if task._ctx is not self._ctx:
                 return _OTHER_CONTEXT
-            task._used = True
+            if not task._used:
+                task._use()
             members = task._members
             if members is None:
                 if task._kind == T_CONTINUE_AS_NEW and depth:
@@ -389,22 +402,49 @@ class Execution:
             return None
         return _explain(task, "a member of all or race" if depth else "what was yielded")
 
+    def _no_yield_needed(self, generator: _AnyGenerator) -> str:
+        """What to say when the None that was yielded is what an immediate call on that line gave."""
+        calls = self._ctx._calls
+        if not calls or not calls[-1].endswith(_frames.text(of_yield(generator)[1])):
+            return ""
+        call = _frames.immediate_name(calls[-1])
+        return f"what was yielded is None, not a task: ctx.{call} acts at once and needs no yield"
+
     # What the user should hear of
 
-    def _warn_unused(self) -> None:
-        """Warn of tasks that were made and never yielded, so that nothing waited for them."""
+    def _tell_of_unyielded(self) -> None:
+        """This is the end: what has not been yielded yet never will be."""
         ctx = self._ctx
-        unused = [t for t in ctx._made if not t._used]
-        ctx._made = []
-        if ctx.is_replaying:
+        self._tell_of_dropped()
+        if ctx._open > 0:
+            # Who has tasks is not written down, since hardly ever one is left at the end.
+            for task in gc.get_referrers(ctx):
+                if type(task) is ScheduledTask and not task._used:
+                    task._use()
+                    self._tell_of(task._made())
+
+    def _tell_of_dropped(self) -> None:
+        ctx = self._ctx
+        dropped, ctx._dropped = ctx._dropped, []
+        ctx._open -= len(dropped)
+        for made in dropped:
+            if made is not None:
+                self._tell_of(made)
+
+    def _tell_of(self, made: Made) -> None:
+        """Warn of a task that was made and never yielded, so that nothing waited for it. Once for each line."""
+        code, line, kind, name, extras = made
+        at = place(code, line)[1].decode()
+        if at in self._told:
             return
-        for task in unused[:10]:
-            at = place(task._code, task._line)[1].decode()
-            name = f" '{task._name.decode()}'" if task._name else ""
-            self._warn(
-                f"{task['type']}{name} was made at {at} and never yielded, so it was never started; "
-                "write `yield` before it"
-            )
+        self._told = self._told | {at}
+        if self._ctx.is_replaying:
+            return  # it was told when this was new
+        called = f" '{name.decode()}'" if name else ""
+        self._warn(
+            f"{type_name(kind, extras)}{called} was made at {at} and never yielded, so it was never started; "
+            "write `yield` before it"
+        )
 
     def _warn(self, message: str) -> None:
         ctx = self._ctx
@@ -428,6 +468,8 @@ class Execution:
         try:
             self._context.run(generator.close)
         except BaseException as e:
+            if _forked.parent:
+                _forked.end(e, "an orchestration")
             at = of_traceback(e.__traceback__) or of_yield(generator)[1]
             self._warn(
                 f"{type(e).__name__} while the generator was closed, at {at.decode() or 'unknown'}: {safe_str(e)}"
@@ -436,7 +478,7 @@ class Execution:
             ctx._muted = False
             ctx._calls = []
             if before is None:
-                del stepping[thread]
+                stepping.pop(thread, None)
             else:
                 stepping[thread] = before
 

@@ -13,7 +13,7 @@
     ├── RegistrationError (ValueError)           a function that cannot be registered so
     ├── RuntimeStateError (RuntimeError)         a call at the wrong time of an object's life
     ├── ConfigurationError (ValueError)          options that are refused
-    ├── CodecError (ValueError)                  a payload that the codec here cannot read
+    ├── CodecError (ValueError)                  a payload that cannot be read here
     └── OrchestrationError                       thrown into orchestrations; str(e) is the text of the failure
         ├── ActivityError
         │   └── ActivityTimeout (TimeoutError)
@@ -190,8 +190,8 @@ class ConfigurationError(DuroxideError, ValueError):
 
 
 class CodecError(DuroxideError, ValueError):
-    """A payload that was stored by a codec which is not the one here, or has another key. Nothing is changed by it; a
-    ValueError as well.
+    """A payload that was stored by a codec which is not the one here, or has another key, or that is nested too deeply
+    for this process. Nothing is changed by it; a ValueError as well.
 
     Example:
         >>> class Spoken(Codec):
@@ -329,6 +329,14 @@ class Cancelled(OrchestrationError):
 
 class _CancelledChild(SubOrchestrationError, Cancelled):
     """A child that was cancelled, as its parent sees it."""
+
+    def __reduce__(self) -> Any:
+        # It goes by the name of its base, by which pickle would make one of those.
+        return _cancelled_child, self.args, self.__dict__
+
+
+def _cancelled_child(*args: Any) -> SubOrchestrationError:
+    return _CancelledChild(*args)
 
 
 class NondeterminismError(OrchestrationError):

@@ -11,9 +11,10 @@ No thread waits for a coroutine: the lane that began it answers the engine at on
 from __future__ import annotations
 
 import threading
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,7 +67,7 @@ class EventLoop:
 
     def begin(
         self,
-        flight: int,
+        run: int,
         coroutine: Any,
         context: contextvars.Context,
         is_cancelled: Callable[[], bool],
@@ -75,7 +76,7 @@ class EventLoop:
         """Run a coroutine. Returns at once; the engine is told its end.
 
         Args:
-            flight: the number under which the engine knows the activity.
+            run: the number under which the engine knows the activity.
             context: the context variables that it sees.
             is_cancelled: tells that it is no longer wanted; it is then cancelled as asyncio cancels.
             end: see End; called on the loop's thread, once.
@@ -83,11 +84,11 @@ class EventLoop:
         Raises:
             RuntimeError: the loop has ended.
         """
-        self._loop.call_soon_threadsafe(self._begin, flight, coroutine, is_cancelled, end, context=context)
+        self._loop.call_soon_threadsafe(self._begin, run, coroutine, is_cancelled, end, context=context)
 
     # On the loop's thread
 
-    def _begin(self, flight: int, coroutine: Any, is_cancelled: Callable[[], bool], end: End) -> None:
+    def _begin(self, run: int, coroutine: Any, is_cancelled: Callable[[], bool], end: End) -> None:
         task = self._loop.create_task(_guard(coroutine))
         self._wanted[task] = is_cancelled
         if not self._looking:
@@ -101,7 +102,7 @@ class EventLoop:
             except BaseException as e:  # it was cancelled before it began
                 coroutine.close()
                 value, error = None, e
-            self._ends.append(_frames.activity_end(flight, end(value, error)))
+            self._ends.append(_frames.activity_end(run, end(value, error)))
             if len(self._ends) == 1:
                 self._loop.call_soon(self._report)
 
@@ -122,17 +123,26 @@ class EventLoop:
         if self._looking:
             self._loop.call_later(_LOOK_SECONDS, self._look)
 
+    def _end_child(self) -> None:
+        """A coroutine has forked, and this is the child: no other coroutine, a copy of the parent's, takes a step."""
+        ready = getattr(self._loop, "_ready", None)  # there is no public way to take back what is due
+        if ready is not None:
+            ready.clear()
+        self._loop.call_soon(_forked.end)
+
     def _run(self) -> None:
         import asyncio
 
         loop = self._loop
         asyncio.set_event_loop(loop)
+        _forked.at_once[get_ident()] = self._end_child
         try:
             while not self._stopping:  # an activity that stops the loop, or a task of its own that raises SystemExit
                 try:
                     loop.run_forever()
-                except (SystemExit, KeyboardInterrupt):
-                    continue
+                except (SystemExit, KeyboardInterrupt) as e:
+                    if _forked.parent:
+                        _forked.end(e)
             loop.run_until_complete(asyncio.sleep(0))  # begins what was handed over before
             left = asyncio.all_tasks(loop)
             while left:
@@ -143,6 +153,7 @@ class EventLoop:
             loop.run_until_complete(loop.shutdown_asyncgens())
             self._report()
         finally:
+            del _forked.at_once[get_ident()]
             asyncio.set_event_loop(None)
             loop.close()
 
@@ -150,6 +161,11 @@ class EventLoop:
 async def _guard(coroutine: Any) -> tuple[Any, Optional[BaseException]]:
     """Keep what a coroutine raises from the loop: SystemExit would end it for all others."""
     try:
-        return await coroutine, None
+        value = await coroutine
     except BaseException as e:
+        if _forked.parent:
+            _forked.end(e)
         return None, e
+    if _forked.parent:
+        _forked.end()
+    return value, None

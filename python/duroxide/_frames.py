@@ -216,6 +216,22 @@ def immediate(kind: int, level: int, key: bytes, value: bytes, at: bytes) -> byt
     )
 
 
+_IMMEDIATE_NAMES = {
+    C_SET_STATUS: "set_custom_status",
+    C_RESET_STATUS: "reset_custom_status",
+    C_SET_KV: "set_kv_value",
+    C_CLEAR_KV: "clear_kv_value",
+    C_CLEAR_ALL_KV: "clear_all_kv_values",
+}
+
+
+def immediate_name(frame: bytes) -> str:
+    """The method whose call a frame is."""
+    if frame[0] == C_TRACE:
+        return "trace_" + next(name for name, level in LEVELS.items() if level == frame[1])
+    return _IMMEDIATE_NAMES[frame[0]]
+
+
 def yield_head(kind: int, at: bytes, ended: bool = False) -> bytes:
     """The beginning of a yield: kind, whether the execution was dropped with it, place."""
     return bytes((kind, ended)) + text(at)
@@ -246,9 +262,9 @@ ACTIVITY_UNABLE = b"\3"
 ACTIVITY_DETACHED = b"\4"  # it goes on without its lane; the end comes with END_ACTIVITIES
 
 
-def activity_end(flight: int, answer: bytes) -> bytes:
+def activity_end(run: int, answer: bytes) -> bytes:
     """How an activity ended that went on without its lane."""
-    return _U64.pack(flight) + text(answer)
+    return _U64.pack(run) + text(answer)
 
 
 class Begin(NamedTuple):

@@ -12,12 +12,13 @@ import threading
 import time
 from typing import Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 from duroxide._activity import Activities
 from duroxide._driver import Execution, Log
 from duroxide._frames import ACTIVITY, BEGIN_RESUME, CLOSE, FORGET, HEAD, RESUME, SAME, Op
 from duroxide._library import CALLBACK, LaneShared, Library
 from duroxide._locations import safe_encode, safe_str
+from duroxide._names import Names
 from duroxide._payloads import Payloads
 
 _head = HEAD.unpack_from
@@ -34,6 +35,7 @@ class Lanes:
         activities: the registered activities.
         log: takes warnings about the user's code.
         payloads: how values are stored.
+        names: what functions stand for in orchestrations.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Lanes:
         activities: Activities,
         log: Log,
         payloads: Payloads,
+        names: Names,
     ) -> None:
         self._library = library
         self._handle = handle
@@ -51,6 +54,7 @@ class Lanes:
         self._activities = activities
         self._log = log
         self._payloads = payloads
+        self._names = names
         self._executions: dict[int, Execution] = {}
         self._threads: list[threading.Thread] = []
         self._lacked = False
@@ -116,9 +120,13 @@ class Lanes:
                 else:
                     answer = other(op, number, branch, data)
             except BaseException as e:
+                if _forked.parent:
+                    _forked.end(e)
                 answer = _frames.yield_head(_frames.YIELD_FATAL, b"") + _frames.calls([])
                 text = safe_encode(f"{type(e).__name__}: {safe_str(e)}")
                 answer += _frames.failure(text, safe_encode(type(e).__name__), text)
+            if _forked.parent:
+                _forked.end(None, "an activity" if op == ACTIVITY else "an orchestration")
             shared.out = answer
             shared.out_len = len(answer)
             return 1
@@ -134,7 +142,7 @@ class Lanes:
             if old is not None:
                 old.close_all()
             function = self._orchestrations[(begin.name, begin.version)]
-            execution = Execution(function, begin, self._log, self._payloads)
+            execution = Execution(function, begin, self._log, self._payloads, self._names)
             executions[number] = execution
             answer = execution.resume(branch, data, _HEAD_SIZE + 4 + size)
             if execution.ended:

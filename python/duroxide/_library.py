@@ -22,7 +22,7 @@ import weakref
 from threading import get_ident
 from typing import Any, Callable, Optional
 
-from duroxide import _frames
+from duroxide import _forked, _frames
 from duroxide._errors import RuntimeStateError, call_error
 from duroxide._frames import DONE, ERROR, FETCH, PENDING, Op
 from duroxide._immediate import stepping
@@ -308,7 +308,9 @@ def _after_fork() -> None:
     stepping.clear()
     _lock = threading.Lock()
     if isinstance(_loaded, Library):
-        _loaded = _Forked(_loaded._pid)
+        engine_of = _loaded._pid
+        _loaded = _Forked(engine_of)
+        _forked.begin(engine_of)
 
 
 def at_exit(thing: Any) -> None:

@@ -2,26 +2,26 @@
 
 Loggers: ``duroxide.orchestration`` (traces of orchestrations), ``duroxide.activity`` (traces of activities),
 ``duroxide.engine`` (the engine itself). A record carries its fields (``instance_id``, ``activity_name``, …) as
-attributes.
+attributes; those of CONTEXT are there in every record.
 
-On stderr a filter decides: ``RUST_LOG``, else ``DUROXIDE_LOG``, else the option ``log_level``. With Python's
+On stderr a filter decides: ``DUROXIDE_LOG``, else ``RUST_LOG``, else the option ``log_level``. With Python's
 logging its own levels decide, and the filter too when one of the variables is set.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
 import logging
 import os
 import sys
 import threading
 from typing import IO, Any, Optional
 
+from duroxide import _forked
 from duroxide._driver import standing_at
 from duroxide._errors import ConfigurationError
 from duroxide._frames import Op
 from duroxide._library import Library
+from duroxide._records import about, line, python_record
 
 __all__ = ["init_tracing"]
 
@@ -35,33 +35,30 @@ Filter = dict[str, int]
 """The least rank that each target logs: 0 debug, 1 info, 2 warn, 3 error, 4 nothing."""
 
 
-def parse_filter(text: str) -> Filter:
-    """Parse a filter: parts with commas between, each a level or ``target=level``; unnamed targets log nothing.
-
-    Targets are written with ``::`` or ``.`` and stand for everything below them; parts for other software are
-    ignored.
-
-    Raises:
-        ConfigurationError: an unknown level.
-    """
+def _directives(text: str) -> tuple[Optional[int], list[tuple[str, int]], list[str]]:
+    """The default rank of a filter, the ranks of targets of this package, and parts that make no sense."""
     default: Optional[int] = None
     named: list[tuple[str, int]] = []
-    for part in text.split(","):
-        part = part.strip()  # noqa: PLW2901
-        if not part:
-            continue
-        target, equals, level = part.rpartition("=")
-        if not equals and level.lower() not in _RANKS and level.split(":")[0] == "duroxide":
-            target, level = level, "trace"  # a target alone: everything of it
-        rank = _RANKS.get(level.strip().lower())
-        if rank is None:
-            raise ConfigurationError(
-                f"log level {level.strip()!r} is not known; use {', '.join(k for k in _RANKS if k != 'warning')}"
-            )
-        if target:
-            named.append((target.strip().replace("::", "."), rank))
-        else:
+    unknown: list[str] = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        target, equals, level = (piece.strip() for piece in part.rpartition("="))
+        rank = _RANKS.get(level.lower())
+        if not equals and rank is None and _is_own(level):
+            target, rank = level, 0  # a target alone: everything of it
+        if rank is not None and not target:
             default = rank
+        elif rank is not None and _is_own(target):
+            named.append((target.replace("::", "."), rank))
+        elif not equals or _is_own(target):
+            unknown.append(part)
+    return default, named, unknown
+
+
+def _is_own(target: str) -> bool:
+    return target.replace("::", ".").partition(".")[0] == "duroxide"
+
+
+def _filter(default: Optional[int], named: list[tuple[str, int]]) -> Filter:
     found: Filter = {}
     for known in TARGETS:
         fitting = [n for n in named if known == n[0] or known.startswith(n[0] + ".")]
@@ -72,6 +69,26 @@ def parse_filter(text: str) -> Filter:
     return found
 
 
+def parse_filter(text: str) -> Filter:
+    """Parse a filter: parts with commas between, each a level or ``target=level``; unnamed targets log nothing.
+
+    Targets are written with ``::`` or ``.`` and stand for everything below them; parts for other software are
+    ignored.
+
+    Raises:
+        ConfigurationError: an unknown level, or nothing in it is for this package.
+    """
+    default, named, unknown = _directives(text)
+    if unknown:
+        level = unknown[0].rpartition("=")[2].strip()
+        raise ConfigurationError(
+            f"log level {level!r} is not known; use {', '.join(k for k in _RANKS if k != 'warning')}"
+        )
+    if default is None and not named:
+        raise ConfigurationError(f"{text!r} names neither a level nor a target of duroxide")
+    return _filter(default, named)
+
+
 def _from_level(level: str) -> Filter:
     """The filter of the option log_level: a level is for traces, the engine itself logs warnings."""
     rank = _RANKS.get(level.lower())
@@ -80,16 +97,18 @@ def _from_level(level: str) -> Filter:
     return {TARGETS[0]: rank, TARGETS[1]: rank, TARGETS[2]: max(rank, 2)}
 
 
-def from_environment() -> Optional[Filter]:
-    """The filter that RUST_LOG or DUROXIDE_LOG sets; None when neither does or it cannot be understood."""
-    for name in ("RUST_LOG", "DUROXIDE_LOG"):
-        text = os.environ.get(name)
-        if text:
-            try:
-                return parse_filter(text)
-            except ConfigurationError:
-                return None  # meant for other software that shares the variable
-    return None
+def from_environment() -> tuple[Optional[Filter], str]:
+    """The filter that DUROXIDE_LOG sets, else RUST_LOG, else None; and what is wrong with DUROXIDE_LOG."""
+    wrong = ""
+    text = os.environ.get("DUROXIDE_LOG")
+    if text:
+        try:
+            return parse_filter(text), ""
+        except ConfigurationError as e:
+            wrong = f"DUROXIDE_LOG={text} is ignored: {e}"
+    # Other software shares this one: what it does not say about this package says nothing.
+    default, named, _ = _directives(os.environ.get("RUST_LOG", ""))
+    return (None if default is None and not named else _filter(default, named)), wrong
 
 
 class _File:
@@ -104,6 +123,7 @@ class _File:
 _file: Optional[_File] = None
 _file_lock = threading.Lock()
 _started = False
+_told_wrong = False  # of DUROXIDE_LOG
 
 
 def init_tracing(log_file: str, log_level: Optional[str] = None, log_format: Optional[str] = None) -> None:
@@ -166,7 +186,7 @@ class Log:
         self._library = library
         self._handle = handle
         self._service = service
-        self._environment = from_environment()
+        self._environment, self._wrong = from_environment()
         if _file is not None:
             level = level if _file.level is None else _file.level
             form = _file.form
@@ -175,9 +195,12 @@ class Log:
         self._thread = threading.Thread(target=self._run, name="duroxide-log", daemon=True)
 
     def start(self) -> None:
-        global _started
+        global _started, _told_wrong
         _started = True
         self._thread.start()
+        if self._wrong and not _told_wrong:
+            _told_wrong = True
+            self.put(TARGETS[2], "warn", self._wrong, {})
 
     def join(self, timeout: float) -> bool:
         self._thread.join(timeout)
@@ -198,6 +221,8 @@ class Log:
                 return
             for record in records:
                 self._emit(record)
+                if _forked.parent:
+                    _forked.end(None, "a log handler")
 
     def _wanted(self) -> dict[str, str]:
         """The least level of each target that somebody wants, so that the engine need not hand over the others."""
@@ -216,12 +241,14 @@ class Log:
         return wanted
 
     def _emit(self, record: dict[str, Any]) -> None:
-        target = record["target"]
+        target, message, when = record["target"], record["message"], record["time"]
         rank = _RANKS.get(record["level"], 1)
         fields = {**self._service, **(record.get("fields") or {})}
         if "since_ms" in fields:
             # About code that is running now: only this side knows where it stands.
             fields["at"] = standing_at(fields.get("instance_id", ""))
+        if target == TARGETS[2]:
+            message = about(message, fields)
         logger = logging.getLogger(target)
         try:
             if (
@@ -229,17 +256,17 @@ class Log:
                 and logger.isEnabledFor(_PYTHON_LEVELS[rank])
                 and (self._environment is None or rank >= self._environment[target])
             ):
-                logger.handle(_python_record(record, target, _PYTHON_LEVELS[rank], fields))
+                logger.handle(python_record(target, _PYTHON_LEVELS[rank], message, when, fields))
             if _to_stream(logger) and rank >= self._filter[target]:
-                self._write(_line(record, target, fields, self._form))
+                self._write(line(target, record["level"], message, when, fields, self._form))
         except Exception:
             # A handler of the user's or a closed stream: there is nobody to tell.
             pass
 
-    def _write(self, line: str) -> None:
+    def _write(self, text: str) -> None:
         stream = sys.stderr if _file is None else _file.stream
         if stream is not None:
-            stream.write(line + "\n")
+            stream.write(text + "\n")
             stream.flush()
 
 
@@ -265,37 +292,3 @@ def _configured(logger: logging.Logger) -> bool:
 def _to_stream(logger: logging.Logger) -> bool:
     """Whether records go to stderr or the file: somebody asked for the file, or nobody handles them."""
     return _file is not None or all(_foreign(h) for h in _handlers(logger))
-
-
-_TAKEN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
-
-
-def _python_record(record: dict[str, Any], target: str, level: int, fields: dict[str, str]) -> logging.LogRecord:
-    made = logging.LogRecord(target, level, "", 0, record["message"], None, None)
-    made.created = record["time"] / 1000
-    made.msecs = record["time"] % 1000
-    for name, value in fields.items():
-        if name not in _TAKEN:
-            setattr(made, name, value)
-    return made
-
-
-def _line(record: dict[str, Any], target: str, fields: dict[str, str], form: str) -> str:
-    when = datetime.datetime.fromtimestamp(record["time"] / 1000, datetime.timezone.utc)
-    stamp = when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{record['time'] % 1000:03d}Z"
-    level = record["level"].upper()
-    rust = target.replace(".", "::")
-    if form == "json":
-        return json.dumps(
-            {
-                "timestamp": stamp,
-                "level": level,
-                "target": rust,
-                "message": record["message"],
-                "fields": fields,
-            }
-        )
-    shown = " ".join(f"{k}={v}" for k, v in fields.items() if k != "service_name")
-    if form == "compact":
-        return f"{stamp} {level:>5} {rust}: {record['message']} {shown}".rstrip()
-    return f"{stamp} {level:>5} {rust}: {record['message']}" + (f"\n    {shown}" if shown else "")

@@ -17,6 +17,7 @@ from duroxide._codec import (
 )
 from duroxide._errors import ConfigurationError, InvalidArgument
 from duroxide._payloads import Codec, check_codec
+from duroxide._records import SERVICE_NAME
 
 __all__ = ["RuntimeOptions", "TagFilter"]
 
@@ -203,8 +204,8 @@ def _filter(value: object, name: str) -> str:
 
 
 class RuntimeOptions:
-    """Options of a runtime. All are keywords; all can be read as attributes, times then as ms. Times: ms (int) or
-    timedelta.
+    """Options of a runtime. All are keywords, for which None means the default; all can be read as attributes, times
+    then as ms. Times: ms (int) or timedelta.
 
     Args:
         orchestration_concurrency (int): turns of orchestrations at once; default 4. With a GIL more than one only
@@ -307,27 +308,27 @@ class RuntimeOptions:
         def __init__(
             self,
             *,
-            orchestration_concurrency: int = ...,
-            worker_concurrency: int = ...,
-            dispatcher_poll_interval_ms: Milliseconds = ...,
-            log_level: str = ...,
-            log_format: str = ...,
-            service_name: str = ...,
+            orchestration_concurrency: Optional[int] = ...,
+            worker_concurrency: Optional[int] = ...,
+            dispatcher_poll_interval_ms: Optional[Milliseconds] = ...,
+            log_level: Optional[str] = ...,
+            log_format: Optional[str] = ...,
+            service_name: Optional[str] = ...,
             service_version: Optional[str] = ...,
-            max_sessions_per_runtime: int = ...,
-            session_idle_timeout_ms: Milliseconds = ...,
+            max_sessions_per_runtime: Optional[int] = ...,
+            session_idle_timeout_ms: Optional[Milliseconds] = ...,
             worker_node_id: Optional[str] = ...,
-            worker_tag_filter: str = ...,
-            worker_lock_timeout_ms: Milliseconds = ...,
-            worker_lock_renewal_buffer_ms: Milliseconds = ...,
-            orchestrator_lock_timeout_ms: Milliseconds = ...,
-            orchestrator_lock_renewal_buffer_ms: Milliseconds = ...,
-            session_lock_timeout_ms: Milliseconds = ...,
-            session_lock_renewal_buffer_ms: Milliseconds = ...,
-            max_attempts: int = ...,
-            on_nondeterminism: str = ...,
-            live_executions: int = ...,
-            activity_cancellation_grace_ms: Milliseconds = ...,
+            worker_tag_filter: Optional[str] = ...,
+            worker_lock_timeout_ms: Optional[Milliseconds] = ...,
+            worker_lock_renewal_buffer_ms: Optional[Milliseconds] = ...,
+            orchestrator_lock_timeout_ms: Optional[Milliseconds] = ...,
+            orchestrator_lock_renewal_buffer_ms: Optional[Milliseconds] = ...,
+            session_lock_timeout_ms: Optional[Milliseconds] = ...,
+            session_lock_renewal_buffer_ms: Optional[Milliseconds] = ...,
+            max_attempts: Optional[int] = ...,
+            on_nondeterminism: Optional[str] = ...,
+            live_executions: Optional[int] = ...,
+            activity_cancellation_grace_ms: Optional[Milliseconds] = ...,
             activity_timeout_ms: Optional[Milliseconds] = ...,
             verify_replay: Optional[float] = ...,
             codec: Optional[Codec] = ...,
@@ -341,7 +342,8 @@ class RuntimeOptions:
                     hint = f"; did you mean {near[0]}?" if near else ""
                     raise TypeError(f"RuntimeOptions has no option {name}{hint}")
             for name, (default, check) in _OPTIONS.items():
-                object.__setattr__(self, name, check(options.get(name, default), name))
+                given = options.get(name)
+                object.__setattr__(self, name, check(default if given is None else given, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"RuntimeOptions cannot be changed; make new ones to set {name}")
@@ -411,7 +413,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "dispatcher_poll_interval_ms": (100, _time(1)),
     "log_level": ("info", _level),
     "log_format": ("pretty", _one_of(LOG_FORMATS)),
-    "service_name": ("duroxide", _text),
+    "service_name": (SERVICE_NAME, _text),
     "service_version": (None, _optional(_text)),
     "max_sessions_per_runtime": (10, _count(1)),
     "session_idle_timeout_ms": (300_000, _time(1)),

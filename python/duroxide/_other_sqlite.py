@@ -11,6 +11,8 @@ import logging
 import os
 import sys
 
+from duroxide._records import NO_CONTEXT
+
 _told: set[str] = set()
 _ours: set[tuple[int, int]] = set()
 
@@ -42,6 +44,7 @@ def warn_of_other_sqlite(path: str) -> None:
             "%s is open in this process by another SQLite library too, such as Python's sqlite3: closing it there "
             "drops the engine's locks on the file; close it before, or look into the database from another process",
             name,
+            extra=NO_CONTEXT,
         )
 
 

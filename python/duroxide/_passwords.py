@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Callable
 
+from duroxide import _forked
 from duroxide._frames import Op
 from duroxide._library import Library
 
@@ -43,7 +44,11 @@ def _asked(ask: Callable[[], str]) -> tuple[bytes, str, bool]:
     """What was answered; else what went wrong, and whether asking again may help."""
     try:
         password: object = ask()
+        if _forked.parent:
+            _forked.end(None, "the password callable")
     except BaseException as e:
+        if _forked.parent:
+            _forked.end(e, "the password callable")
         return b"", f"the password callable raised {type(e).__name__}: {e}", True
     if not isinstance(password, str):
         return b"", f"the password callable must return str, it returned {type(password).__name__}", False

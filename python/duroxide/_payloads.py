@@ -16,7 +16,7 @@ import json
 import re
 from typing import Any, Optional, Union
 
-from duroxide._codec import decode, encode, encode_typed
+from duroxide._codec import decode, encode, encode_typed, on_empty_stack
 from duroxide._errors import CodecError, ConfigurationError
 
 __all__ = ["PLAIN", "Codec", "Payloads", "payloads_of"]
@@ -161,7 +161,7 @@ class Payloads:
         """The payload of the ``_typed`` calls: a str is taken for JSON already."""
         if self._codec is None:
             return encode_typed(value, argument, name)
-        return self._seal(decode(value) if type(value) is str else value)
+        return self._seal(decode(value) if isinstance(value, str) else value)
 
     def encode_text(self, text: str) -> bytes:
         """Text that is stored as it is when there is no codec: status, KV values, errors."""
@@ -209,7 +209,7 @@ class Payloads:
                 value = self._open(text, text)
                 return value if isinstance(value, str) and value == text else json.dumps(value, ensure_ascii=False)
             return self.decode_error(text)
-        except (CodecError, TypeError, ValueError):
+        except (CodecError, TypeError, ValueError, RecursionError):
             return text
 
     def shown_within(self, data: Optional[str]) -> Optional[str]:
@@ -243,17 +243,25 @@ class Payloads:
 
     def typed_fingerprint(self, value: Any) -> str:
         """fingerprint() for the ``_typed`` calls."""
-        return self.fingerprint(decode(value) if type(value) is str else value)
+        return self.fingerprint(decode(value) if isinstance(value, str) else value)
 
     def same(self, recorded: str, asked: str) -> bool:
         """Whether two payloads that differ in bytes mean the same value."""
+        both = (recorded, asked)
         try:
-            return bool(_canonical(self.decode(recorded)) == _canonical(self.decode(asked)))
-        except CodecError:
+            try:
+                return self._same(both)
+            except RecursionError:
+                return on_empty_stack(self._same, both)
+        except (CodecError, RecursionError):
             # Nothing is known, so nothing is accused: whoever needs what cannot be read is told so.
             return True
-        except (TypeError, ValueError, RecursionError):
+        except (TypeError, ValueError):
             return False
+
+    def _same(self, both: tuple[str, str]) -> bool:
+        recorded, asked = map(self.decode, both)
+        return bool(_canonical(recorded) == _canonical(asked))
 
     def _seal(self, value: Any) -> bytes:
         codec = self._codec
@@ -282,7 +290,11 @@ class Payloads:
             raise CodecError(f"a payload was stored by codec '{name}', which codec '{codec.name}' cannot read")
         data = text[found.end() :]
         try:
-            return codec.decode(base64.b64decode(data, validate=True) if form == "b" else data)
+            stored = base64.b64decode(data, validate=True) if form == "b" else data
+            try:
+                return codec.decode(stored)
+            except RecursionError:
+                return on_empty_stack(codec.decode, stored)
         except Exception as e:
             raise CodecError(
                 f"codec '{name}' cannot read a payload: {type(e).__name__}: {e}; is its key the one that wrote it?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from types import TracebackType
-from typing import Any, Callable, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
 from duroxide._codec import Milliseconds
 from duroxide._entra import PostgresEntraOptions, Tokens, connections, timeout
@@ -24,6 +24,7 @@ class Provider:
     """What clients and runtimes are made with. Made by the class methods of its subclasses."""
 
     _exit_order = 2  # after the runtimes
+    _made_by = "SqliteProvider.open(path)"
 
     _handle: int
     _described: str
@@ -31,8 +32,13 @@ class Provider:
     _closed: bool
     _finalizer: weakref.finalize[Any, Any]
 
-    def __init__(self) -> None:
-        raise TypeError(f"{type(self).__name__} is made by its class methods, e.g. SqliteProvider.open(path)")
+    if TYPE_CHECKING:  # what a type checker is to refuse
+
+        def __init__(self) -> None: ...
+    else:
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            raise TypeError(f"{type(self).__name__} is made by its class methods, e.g. {self._made_by}")
 
     @classmethod
     def _open(cls, op: int, head: dict[str, Any]) -> Any:
@@ -123,11 +129,11 @@ class SqliteProvider(Provider):
         """Open a database file; it is made when missing, with its folders.
 
         Args:
-            path (str or PathLike): a path, ``sqlite:path`` or ``sqlite:///abs/path``; ``:memory:`` is the same as
-                in_memory().
+            path (str or PathLike): a path, ``sqlite:path`` or ``sqlite:///abs/path``, the latter two with or without
+                ``?mode=rwc`` behind them; ``:memory:`` is the same as in_memory().
 
         Raises:
-            TypeError, InvalidArgument: no path, an empty one, or one with NUL.
+            TypeError, InvalidArgument: no path, an empty one, one with NUL, or a URL with other parameters.
             ProviderError: no SQLite database, of a newer version, not writable, on a network file system.
             RuntimeStateError: this is a forked child of a process that used the package, or a subinterpreter.
 
@@ -141,7 +147,13 @@ class SqliteProvider(Provider):
         if not isinstance(text, str):
             raise TypeError(f"path must be a str or a path object, got {type(text).__name__}")
         if text.startswith("sqlite:"):
-            text = text[len("sqlite:") :]
+            text, _, query = text[len("sqlite:") :].partition("?")
+            for parameter in filter(None, query.split("&")):
+                if parameter != "mode=rwc":
+                    raise InvalidArgument(
+                        f"Invalid input: path has the parameter '{parameter}': a sqlite: URL takes only mode=rwc, "
+                        "which is what is done without it"
+                    )
             if text.startswith("//"):
                 text = text[2:]
         if not text:
@@ -182,6 +194,8 @@ class PostgresProvider(Provider):
         ...     Client(provider).list_all_instances()
         []
     """
+
+    _made_by = "PostgresProvider.connect(url)"
 
     @classmethod
     def connect(

@@ -526,28 +526,28 @@ class MetricsSnapshot(_Result):
         return len(self.__dataclass_fields__)
 
 
-def parse_result(value: Any) -> Any:
+def parse_result(result: Any) -> Any:
     """Unpack what ``ctx.all`` gives.
 
     Args:
-        value (JSON value): a list of ``{"ok": value}`` becomes the list of values, ``{"ok": value}`` the value;
-            anything else stays.
+        result (JSON value): ``{"ok": value}`` becomes the value, also in a list; anything else stays, an
+            ``{"err": text}`` in a list too.
 
     Raises:
-        Exception: ``{"err": text}``, alone or in the list.
+        Exception: ``{"err": text}`` alone.
 
     Example:
-        >>> parse_result([{"ok": 1}, {"ok": 2}])
-        [1, 2]
+        >>> parse_result([{"ok": 1}, {"err": "card declined"}])
+        [1, {'err': 'card declined'}]
         >>> parse_result({"err": "card declined"})
         Traceback (most recent call last):
         Exception: card declined
     """
-    if isinstance(value, list):
-        return [v if isinstance(v, list) else parse_result(v) for v in value]
-    if isinstance(value, dict) and len(value) == 1:
-        if "ok" in value:
-            return value["ok"]
-        if "err" in value:
-            raise Exception(value["err"])
-    return value
+    if isinstance(result, list):
+        return [member["ok"] if isinstance(member, dict) and "ok" in member else member for member in result]
+    if isinstance(result, dict):
+        if "ok" in result:
+            return result["ok"]
+        if "err" in result:
+            raise Exception(result["err"])
+    return result

@@ -35,7 +35,7 @@ class RetryPolicy(TypedDict, total=False):
         jitter (float): share of each pause that is drawn, 0 to 1; default 0.
 
     Raises:
-        ValueError: an unknown key or value, a key given twice; raised by the call that it is given to.
+        ValueError: an unknown key or value, a key given twice, a limit of 0; raised by the call that it is given to.
 
     Example:
         >>> policy: RetryPolicy = {
@@ -137,7 +137,7 @@ def retry_policy(policy: Union[RetryPolicy, Mapping[str, Any]]) -> Retry:
     if not isinstance(backoff, str) or backoff not in BACKOFFS:
         raise ValueError(f"retry policy: backoff must be one of {', '.join(sorted(BACKOFFS))}, got {backoff!r}")
 
-    def time(key: str, default: int = 0) -> int:
+    def time(key: str, default: int) -> int:
         value = given.get(key)
         if value is None:
             return default
@@ -146,14 +146,20 @@ def retry_policy(policy: Union[RetryPolicy, Mapping[str, Any]]) -> Retry:
         except TypeError as e:
             raise ValueError(str(e)) from None
 
+    def limit(key: str) -> int:
+        ms = time(key, 0)
+        if ms == 0 and given.get(key) is not None:
+            raise ValueError(f"retry policy: {key} must be more than 0")
+        return ms
+
     first, longest = _PAUSES[backoff]
     return Retry(
         max_attempts=min(attempts, _MAX_ATTEMPTS),
         backoff=BACKOFFS[backoff],
         initial_ms=time("initial_ms", first),
         max_ms=time("max_ms", longest),
-        timeout_ms=time("timeout_ms"),
-        total_timeout_ms=time("total_timeout_ms"),
+        timeout_ms=limit("timeout_ms"),
+        total_timeout_ms=limit("total_timeout_ms"),
         multiplier=_number(given.get("multiplier", 2.0), "multiplier", 1.0, 1e6),
         jitter=_number(given.get("jitter", 0.0), "jitter", 0.0, 1.0),
     )

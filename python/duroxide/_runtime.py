@@ -12,17 +12,19 @@ from typing import Any, Callable, Optional, TypeVar, overload
 
 from duroxide._activity import Activities, ActivityContext
 from duroxide._client import Client
-from duroxide._codec import Milliseconds, identifier, milliseconds, remember_name
+from duroxide._codec import Milliseconds, identifier, milliseconds
 from duroxide._context import READ_KV
 from duroxide._driver import standing_at
 from duroxide._errors import InvalidArgument, RegistrationError, RuntimeStateError
-from duroxide._frames import Op
+from duroxide._frames import T_ACTIVITY, T_CHILD, Op
 from duroxide._lanes import Lanes
 from duroxide._library import at_exit, library, loaded
 from duroxide._logging import Log
+from duroxide._names import EVERYWHERE, Names
 from duroxide._options import RuntimeOptions
 from duroxide._payloads import payloads_of
 from duroxide._providers import Provider, told
+from duroxide._records import about
 from duroxide._results import MetricsSnapshot
 from duroxide._stop_signals import StopSignals
 
@@ -84,6 +86,7 @@ class Runtime:
         self._state = "new"  # started, stopped
         self._drained = True
         self._orchestrations: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._names = Names()
         self._library = library()
         parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()
         head = {**self._options._engine(), "parallel_turns": parallel}
@@ -102,7 +105,9 @@ class Runtime:
             lambda: client, self._log.put, payloads, lambda ends: calls.call(Op.END_ACTIVITIES, 0, None, ends)
         )
         self._add_activity(READ_KV, _read_kv, blocks=False)
-        self._lanes = Lanes(self._library, self._handle, self._orchestrations, self._activities, self._warn, payloads)
+        self._lanes = Lanes(
+            self._library, self._handle, self._orchestrations, self._activities, self._warn, payloads, self._names
+        )
         at_exit(self)
 
     def __repr__(self) -> str:
@@ -251,7 +256,7 @@ class Runtime:
         blocks = blocks and not inspect.iscoroutinefunction(fn)
         self._library.call(Op.REGISTER_ACTIVITY, self._handle, {"b": blocks}, name.encode())
         self._activities.add(name, fn)
-        remember_name(fn, name)
+        self._remember(T_ACTIVITY, fn, name)
 
     def _add_orchestration(self, name: str, version: Any, fn: Any) -> None:
         self._check(name, fn)
@@ -264,7 +269,11 @@ class Runtime:
             raise RegistrationError(f"a version must be a str, got {type(version).__name__}")
         self._library.call(Op.REGISTER_ORCHESTRATION, self._handle, {"n": name, "v": version})
         self._orchestrations[(name, version)] = fn
-        remember_name(fn, name)
+        self._remember(T_CHILD, fn, name)
+
+    def _remember(self, kind: int, fn: Any, name: str) -> None:
+        for names in (self._names, EVERYWHERE):
+            names.put(kind, fn, name)
 
     # Life
 
@@ -430,8 +439,9 @@ class Runtime:
 
         Returns:
             ``lease_age_ms``, ``store_reachable``, ``stuck`` (lanes that stay in user code: instance, name, at,
-            since_ms), ``waiting`` (oldest waiting job of each activity and tag), ``blocked`` (ids of blocked
-            instances).
+            since_ms), ``waiting`` (oldest waiting job of each activity and tag: activity, tag, age_ms), ``blocked``
+            (texts ``"{id}: {reason}"`` of instances that no runtime can go on with: code that does not fit their
+            history, payloads that cannot be read, a name that nobody registers).
 
         Raises:
             RuntimeStateError: it is not started.
@@ -468,7 +478,7 @@ class Runtime:
             )
 
     def _warn(self, level: str, message: str, fields: dict[str, str]) -> None:
-        self._log.put("duroxide.orchestration", level, message, fields)
+        self._log.put("duroxide.orchestration", level, about(message, fields), fields)
 
 
 def _read_kv(ctx: ActivityContext, asked: list[str]) -> Optional[str]:

@@ -34,13 +34,34 @@ TYPE_NAMES = (
 )
 
 
+Made = tuple[CodeType, int, int, bytes, Optional[_frames.Extras]]
+"""Where a task was made, and what it is: code, line, kind, name, extras."""
+
+
+def type_name(kind: int, extras: Optional[_frames.Extras]) -> str:
+    """What ``task["type"]`` says."""
+    name = TYPE_NAMES[kind]
+    if extras is None:
+        return name
+    if kind == _frames.T_ACTIVITY:
+        if extras.retry is not None:
+            return name + ("WithRetry" if extras.session is None else "WithRetryOnSession")
+        return name if extras.session is None else name + "WithSession"
+    if extras.version:
+        name += "Versioned"
+    if kind == _frames.T_CHILD and extras.instance is not None:
+        name += "WithId"
+    return name
+
+
 class ScheduledTask(Generic[T]):
     """Something to wait for, made by a method of the context and given to the engine by ``yield``.
 
     Making a task does nothing yet. The same task yielded twice is two calls. ``x = yield from task`` means the same as
     ``x = yield task`` and lets a type checker know the type of ``x``. Users do not make one by its class.
 
-    Tasks can be read like dictionaries: ``task["type"]``, ``task["name"]``, ``task.get("sessionId")``.
+    Tasks can be read like dictionaries, ``task["type"]``, ``task["name"]``, ``task.get("sessionId")``, and are equal to
+    those of the same fields.
 
     Example:
         >>> ctx = OrchestrationContext()  # for a unit test: no engine is behind it
@@ -88,7 +109,17 @@ class ScheduledTask(Generic[T]):
         self._code: CodeType = frame.f_code
         self._line: int = frame.f_lineno
         self._used = False
-        ctx._made.append(self)
+        ctx._open += 1
+
+    def __del__(self) -> None:
+        # On any thread and at any moment, in the middle of a call of the engine too, or while the interpreter ends: so
+        # it is only noted here, and told when the execution takes its next step.
+        try:
+            if not self._used:
+                ctx = self._ctx
+                ctx._dropped.append(None if ctx._muted else self._made())
+        except AttributeError:
+            pass  # it was never made completely
 
     def with_tag(self, tag: str) -> ScheduledTask[T]:
         """Let only workers that serve ``tag`` run this activity.
@@ -124,6 +155,14 @@ class ScheduledTask(Generic[T]):
         result: T = yield self
         return result
 
+    def _use(self) -> None:
+        """It has been yielded, or is a member of a task that is to be. Once."""
+        self._used = True
+        self._ctx._open -= 1
+
+    def _made(self) -> Made:
+        return self._code, self._line, self._kind, self._name, self._extras
+
     def to_dict(self) -> dict[str, Any]:
         """The fields that this task has, as a new dictionary.
 
@@ -138,7 +177,7 @@ class ScheduledTask(Generic[T]):
             {'type': 'activity', 'name': 'charge', 'input': '40', 'timeoutMs': 5000}
         """
         kind, extras = self._kind, self._extras
-        fields: dict[str, Any] = {"type": self._type()}
+        fields: dict[str, Any] = {"type": type_name(kind, extras)}
         if self._members is not None:
             fields["tasks"] = list(self._members)
             return fields
@@ -169,21 +208,6 @@ class ScheduledTask(Generic[T]):
             if extras.number:
                 fields["timeoutMs"] = extras.number
         return fields
-
-    def _type(self) -> str:
-        kind, extras = self._kind, self._extras
-        name = TYPE_NAMES[kind]
-        if extras is None:
-            return name
-        if kind == _frames.T_ACTIVITY:
-            if extras.retry is not None:
-                return name + ("WithRetry" if extras.session is None else "WithRetryOnSession")
-            return name if extras.session is None else name + "WithSession"
-        if extras.version:
-            name += "Versioned"
-        if kind == _frames.T_CHILD and extras.instance is not None:
-            name += "WithId"
-        return name
 
     def __getitem__(self, key: str) -> Any:
         return self.to_dict()[key]
@@ -225,6 +249,12 @@ class ScheduledTask(Generic[T]):
         """
         return iter(self.to_dict().items())
 
+    def __eq__(self, other: object) -> bool:
+        """Equal to a dictionary of the same fields; of tasks each is equal to itself alone."""
+        return self.to_dict() == other if isinstance(other, dict) else NotImplemented
+
+    __hash__ = object.__hash__
+
     def __bool__(self) -> bool:
         return True
 
@@ -233,7 +263,7 @@ class ScheduledTask(Generic[T]):
         if self._members is not None:
             call = "all" if self._kind == _frames.T_ALL else "race"
             return f"<ScheduledTask {call} of {len(self._members)}>"
-        return f"<ScheduledTask {self._type()}{name}>"
+        return f"<ScheduledTask {type_name(self._kind, self._extras)}{name}>"
 
 
 TASK_ITERATOR_CODE = ScheduledTask.__iter__.__code__

@@ -6,8 +6,9 @@ from typing import Any, NoReturn, Optional, TypeVar, overload
 
 from duroxide import _frames
 from duroxide._frames import Extras
+from duroxide._names import Name, name_bytes
 from duroxide._retry import RetryPolicy, retry_policy
-from duroxide._scheduling import Name, Scheduling, name_bytes, on_session, other_instance
+from duroxide._scheduling import Scheduling, on_session, other_instance
 from duroxide._tasks import ScheduledTask
 from duroxide._typed import converter
 
@@ -58,21 +59,29 @@ class TypedForms(Scheduling):
 
     @overload
     def schedule_activity_on_session_typed(
+        self, name: Name, input: Any = None, *, session_id: str, result_type: type[R]
+    ) -> ScheduledTask[R]: ...
+    @overload
+    def schedule_activity_on_session_typed(
         self, name: Name, input: Any, session_id: str, result_type: type[R]
     ) -> ScheduledTask[R]: ...
+    @overload
+    def schedule_activity_on_session_typed(
+        self, name: Name, input: Any = None, *, session_id: str, result_type: Any = None
+    ) -> ScheduledTask[Any]: ...
     @overload
     def schedule_activity_on_session_typed(
         self, name: Name, input: Any, session_id: str, result_type: Any = None
     ) -> ScheduledTask[Any]: ...
     def schedule_activity_on_session_typed(
-        self, name: Name, input: Any, session_id: str, result_type: Any = None
+        self, name: Name, input: Any = None, session_id: Any = None, result_type: Any = None
     ) -> ScheduledTask[Any]:
         """schedule_activity_on_session; a str input is taken for JSON already, the result is made a ``result_type``.
 
         Args:
             name (str or function): name it is registered under, or the registered function itself.
-            input (JSON value): what the activity gets, or the JSON text of it.
-            session_id (str): of the session, at most 1,024 bytes in UTF-8.
+            input (JSON value): what the activity gets, or the JSON text of it; default None.
+            session_id (str): of the session, at most 1,024 bytes in UTF-8; default None: refused.
             result_type (type or None): see schedule_activity_typed; default None: as JSON gives it.
 
         Raises:
@@ -99,21 +108,25 @@ class TypedForms(Scheduling):
 
     @overload
     def schedule_activity_with_retry_typed(
-        self, name: Name, input: Any, retry: RetryPolicy, result_type: type[R]
+        self, name: Name, input: Any = None, retry: Optional[RetryPolicy] = None, *, result_type: type[R]
     ) -> ScheduledTask[R]: ...
     @overload
     def schedule_activity_with_retry_typed(
-        self, name: Name, input: Any, retry: RetryPolicy, result_type: Any = None
+        self, name: Name, input: Any, retry: Optional[RetryPolicy], result_type: type[R]
+    ) -> ScheduledTask[R]: ...
+    @overload
+    def schedule_activity_with_retry_typed(
+        self, name: Name, input: Any = None, retry: Optional[RetryPolicy] = None, result_type: Any = None
     ) -> ScheduledTask[Any]: ...
     def schedule_activity_with_retry_typed(
-        self, name: Name, input: Any, retry: RetryPolicy, result_type: Any = None
+        self, name: Name, input: Any = None, retry: Optional[RetryPolicy] = None, result_type: Any = None
     ) -> ScheduledTask[Any]:
         """schedule_activity_with_retry; a str input is taken for JSON already, the result is made a ``result_type``.
 
         Args:
             name (str or function): name it is registered under, or the registered function itself.
-            input (JSON value): what the activity gets, or the JSON text of it.
-            retry (RetryPolicy): a dictionary, see RetryPolicy.
+            input (JSON value): what the activity gets, or the JSON text of it; default None.
+            retry (RetryPolicy or None): a dictionary, see RetryPolicy; default None: all defaults.
             result_type (type or None): see schedule_activity_typed; default None: as JSON gives it.
 
         Raises:
@@ -133,30 +146,55 @@ class TypedForms(Scheduling):
             name,
             input,
             "schedule_activity_with_retry_typed",
-            Extras(retry=retry_policy(retry)),
+            Extras(retry=retry_policy({} if retry is None else retry)),
             typed=True,
             result_type=result_type,
         )
 
     @overload
     def schedule_activity_with_retry_on_session_typed(
-        self, name: Name, input: Any, retry: RetryPolicy, session_id: str, result_type: type[R]
+        self,
+        name: Name,
+        input: Any = None,
+        retry: Optional[RetryPolicy] = None,
+        *,
+        session_id: str,
+        result_type: type[R],
     ) -> ScheduledTask[R]: ...
     @overload
     def schedule_activity_with_retry_on_session_typed(
-        self, name: Name, input: Any, retry: RetryPolicy, session_id: str, result_type: Any = None
+        self, name: Name, input: Any, retry: Optional[RetryPolicy], session_id: str, result_type: type[R]
+    ) -> ScheduledTask[R]: ...
+    @overload
+    def schedule_activity_with_retry_on_session_typed(
+        self,
+        name: Name,
+        input: Any = None,
+        retry: Optional[RetryPolicy] = None,
+        *,
+        session_id: str,
+        result_type: Any = None,
+    ) -> ScheduledTask[Any]: ...
+    @overload
+    def schedule_activity_with_retry_on_session_typed(
+        self, name: Name, input: Any, retry: Optional[RetryPolicy], session_id: str, result_type: Any = None
     ) -> ScheduledTask[Any]: ...
     def schedule_activity_with_retry_on_session_typed(
-        self, name: Name, input: Any, retry: RetryPolicy, session_id: str, result_type: Any = None
+        self,
+        name: Name,
+        input: Any = None,
+        retry: Optional[RetryPolicy] = None,
+        session_id: Any = None,
+        result_type: Any = None,
     ) -> ScheduledTask[Any]:
         """schedule_activity_with_retry_on_session; a str input is taken for JSON already, the result is made a
         ``result_type``.
 
         Args:
             name (str or function): name it is registered under, or the registered function itself.
-            input (JSON value): what the activity gets, or the JSON text of it.
-            retry (RetryPolicy): a dictionary, see RetryPolicy.
-            session_id (str): of the session, at most 1,024 bytes in UTF-8.
+            input (JSON value): what the activity gets, or the JSON text of it; default None.
+            retry (RetryPolicy or None): a dictionary, see RetryPolicy; default None: all defaults.
+            session_id (str): of the session, at most 1,024 bytes in UTF-8; default None: refused.
             result_type (type or None): see schedule_activity_typed; default None: as JSON gives it.
 
         Raises:
@@ -174,7 +212,7 @@ class TypedForms(Scheduling):
             {'charged': 40}
         """
         extras = on_session(session_id)
-        extras.retry = retry_policy(retry)
+        extras.retry = retry_policy({} if retry is None else retry)
         return self._call(
             _frames.T_ACTIVITY,
             name,

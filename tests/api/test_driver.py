@@ -438,23 +438,43 @@ def test_generator_that_ignores_its_close_is_logged() -> None:
     assert "ignored GeneratorExit" in s.logged[0][1]
 
 
-def test_unused_task_is_told_at_the_end_with_its_line() -> None:
+def test_task_that_can_still_be_yielded_is_not_told() -> None:
     def function(ctx: Any, input: Any) -> Gen:
         ctx.schedule_activity("Forgotten")
         kept = ctx.schedule_activity("Kept")
+        left = ctx.schedule_activity("Left")
         members = [ctx.schedule_timer(1) for _ in range(3)]
         yield ctx.all(members)
         yield kept
+        yield ctx.race(left, ctx.schedule_timer(1))
+        return str(left)
 
+    first = function.__code__.co_firstlineno
     s = Stepper(function)
-    s.step()
-    s.step(b"\2" + struct.pack("<I", 0))
-    assert s.logged == [], "it may still be yielded"
     s.step()
     ((level, message, _),) = s.logged
     assert level == "warn"
-    assert "'Forgotten'" in message
-    assert f"test_driver.py:{function.__code__.co_firstlineno + 1}" in message
+    assert message.startswith("activity 'Forgotten' was made at ")
+    assert f"test_driver.py:{first + 1} " in message
+    s.step(b"\2" + struct.pack("<I", 0))
+    s.step()
+    s.step(b"\3" + struct.pack("<I", 0) + text("1"))
+    assert len(s.logged) == 1
+
+
+def test_task_dropped_in_a_replay_is_not_told_again() -> None:
+    def function(ctx: Any, input: Any) -> Gen:
+        for n in range(4):
+            ctx.schedule_activity("Forgotten")
+            yield ctx.schedule_timer(n)
+        ctx.schedule_activity("Forgotten too")
+
+    s = Stepper(function)
+    s.step(replaying=True, remaining=3)
+    s.step(replaying=True, remaining=1)
+    for _ in range(3):
+        s.step()
+    assert [message.partition(" was")[0] for _, message, _ in s.logged] == ["activity 'Forgotten too'"]
 
 
 def test_location_is_that_of_the_innermost_generator() -> None:
@@ -521,3 +541,32 @@ def test_context_made_by_hand_steps_without_an_engine() -> None:
     with pytest.raises(StopIteration) as end:
         g.send("result")
     assert end.value.value == ["result", "t"]
+
+
+@pytest.mark.parametrize("camel", [False, True])
+def test_contexts_made_by_hand_take_both_spellings(camel: bool) -> None:
+    def spelt(name: str) -> str:
+        first, *rest = name.split("_")
+        return first + "".join(part.title() for part in rest) if camel else name
+
+    fields = {"instance_id": "i", "execution_id": 2, "orchestration_name": "W", "orchestration_version": "1.0.1"}
+    orchestration = duroxide.OrchestrationContext({spelt(k): v for k, v in fields.items()})
+    assert {k: getattr(orchestration, k) for k in fields} == fields
+    fields = {**fields, "activity_name": "A", "worker_id": "w", "session_id": "s", "retry_key": "k"}
+    activity = duroxide.ActivityContext({**{spelt(k): v for k, v in fields.items()}, "tag": "gpu"})
+    assert {k: getattr(activity, k) for k in fields} == fields
+    assert activity.tag() == "gpu"
+
+
+def test_tasks_read_and_compare_like_dictionaries() -> None:
+    ctx = duroxide.OrchestrationContext()
+    one, same = ctx.schedule_activity("A", {"n": 1}), ctx.schedule_activity("A", {"n": 1})
+    fields = {"type": "activity", "name": "A", "input": '{"n": 1}'}
+    assert dict(one) == fields
+    assert one == fields
+    assert fields == one
+    assert one != {"type": "activity"}
+    assert ctx.all([one, same]) == {"type": "join", "tasks": [fields, fields]}
+    assert one != same, "each is a call of its own"
+    assert len({one, same, one}) == 2
+    assert [one, same].index(same) == 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from typing import Any
 
 import pytest
 
+import duroxide
 from duroxide import (
     ActivityError,
     NondeterminismError,
@@ -15,6 +18,7 @@ from duroxide import (
     Runtime,
     SubOrchestrationError,
 )
+from duroxide._errors import failure_error
 from harness import WAIT_MS, Engine
 
 
@@ -197,3 +201,39 @@ def test_tasks_are_read_like_dictionaries() -> None:
     assert ctx.all([timer])["tasks"] == [timer]
     assert repr(ctx.all([timer, timer])) == "<ScheduledTask all of 2>"
     assert repr(ctx.schedule_activity("A", 1)) == "<ScheduledTask activity 'A'>"
+
+
+CLASSES = [
+    thing
+    for name in duroxide.__all__
+    if isinstance(thing := getattr(duroxide, name), type) and issubclass(thing, BaseException)
+]
+EXAMPLES = [
+    *(kind("what failed") for kind in CLASSES),
+    duroxide.ProviderError("what failed", operation="open", retryable=True),
+    *(
+        failure_error(kind, "what failed", "ValueError", "Traceback ...", "Charge", instance, 3)
+        for kind in ("activity", "timeout", "orchestration", "cancelled", "nondeterminism")
+        for instance in ("", "child")
+    ),
+]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("way", ["pickle", "oldest pickle", "copy"])
+def test_errors_go_to_other_processes_as_they_are(error: Exception, way: str) -> None:
+    if isinstance(error, OrchestrationError):
+        error.location = "shop.py:7"
+    if way == "copy":
+        again = copy.copy(error)
+    else:
+        again = pickle.loads(pickle.dumps(error, 0 if way == "oldest pickle" else pickle.HIGHEST_PROTOCOL))
+    assert type(again) is type(error)
+    assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+
+
+def test_cancelled_child_goes_to_other_processes_as_both_that_it_is() -> None:
+    again = pickle.loads(pickle.dumps(failure_error("cancelled", "canceled: x", instance="child")))
+    assert isinstance(again, duroxide.Cancelled)
+    assert isinstance(again, SubOrchestrationError)
+    assert again.instance_id == "child"

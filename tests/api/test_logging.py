@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import pathlib
+import sqlite3
 from typing import Any
 
 import pytest
 
+import duroxide
 from harness import Engine, python
 
 SCRIPT = """
@@ -56,6 +60,14 @@ def said(stderr: str) -> dict[str, list[str]]:
         ({"RUST_LOG": "off"}, {}, None, None),
         ({"DUROXIDE_LOG": "duroxide.orchestration=debug"}, {}, "debug", None),
         ({"DUROXIDE_LOG": "error"}, {"log_level": "debug"}, "error", "error"),
+        ({"DUROXIDE_LOG": "debug", "RUST_LOG": "error"}, {}, "debug", "debug"),
+        ({"DUROXIDE_LOG": "verbose", "RUST_LOG": "error"}, {}, "error", "error"),
+        ({"DUROXIDE_LOG": "polars=warn"}, {"log_level": "error"}, "error", "error"),
+        ({"RUST_LOG": "polars=warn"}, {}, "info", "info"),
+        ({"RUST_LOG": "polars=loud,hyper,duroxide_pg=off"}, {}, "info", "info"),
+        ({"RUST_LOG": "polars=warn,info"}, {"log_level": "error"}, "info", "info"),
+        ({"RUST_LOG": "polars=loud,duroxide::activity=warn"}, {}, None, "warn"),
+        ({"RUST_LOG": "duroxide"}, {}, "debug", "debug"),
     ],
     ids=str,
 )
@@ -68,6 +80,33 @@ def test_filters(env: dict[str, str], options: dict[str, str], workflow: str | N
         return [] if level is None else list(LEVELS[LEVELS.index(level) :])
 
     assert said(done.stderr) == {"workflow": above(workflow), "activity": above(activity)}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("verbose", "log level 'verbose' is not known"),
+        ("info,duroxide::activity=loud", "log level 'loud' is not known"),
+        ("polars=warn", "'polars=warn' names neither a level nor a target of duroxide"),
+    ],
+)
+def test_duroxide_log_that_makes_no_sense_is_told_once(text: str, why: str) -> None:
+    more = """
+for name in ("j", "k"):
+    with Runtime(SqliteProvider.in_memory()):
+        pass
+"""
+    done = python(SCRIPT + more, "{}", DUROXIDE_LOG=text)
+    assert done.returncode == 0, done.stderr
+    (told,) = [entry for entry in done.stderr.splitlines() if "DUROXIDE_LOG" in entry]
+    assert f"WARN duroxide::engine: DUROXIDE_LOG={text} is ignored: {why}" in told
+    assert "workflow info" in done.stderr
+
+
+@pytest.mark.parametrize("level", ["verbose", "info,loud", "polars=warn", "duroxide::activity=loud", ","])
+def test_option_log_level_that_makes_no_sense_is_refused(level: str) -> None:
+    with pytest.raises(duroxide.ConfigurationError, match=r"^log_level: "):
+        duroxide.RuntimeOptions(log_level=level)
 
 
 def test_json_lines_carry_the_fields() -> None:
@@ -88,6 +127,12 @@ def test_text_lines_carry_the_fields(form: str) -> None:
     line = next(entry for entry in done.stderr.splitlines() if "activity info" in entry)
     assert "Work" in done.stderr
     assert "INFO" in line.upper()
+
+
+@pytest.mark.parametrize("form", ["pretty", "compact"])
+def test_text_lines_name_a_service_that_is_not_the_default(form: str) -> None:
+    assert "service_name=shop" in python(SCRIPT, repr({"log_format": form, "service_name": "shop"})).stderr
+    assert "service_name" not in python(SCRIPT, repr({"log_format": form})).stderr
 
 
 def test_init_tracing_appends_to_a_file(tmp_path: pathlib.Path) -> None:
@@ -134,9 +179,78 @@ def test_records_reach_python_logging_with_their_fields(memory: Engine) -> None:
     runtime.start()
     memory.run("W", None, "i")
     memory.logs.wait_for("look %s here %d", "duroxide.orchestration")
-    record = next(r for r in memory.logs.records if "look" in r.getMessage())
+    record: Any = next(r for r in memory.logs.records if "look" in r.getMessage())
     assert record.levelname == "WARNING"
     assert record.name == "duroxide.orchestration"
+    assert (record.instance_id, record.execution_id, record.orchestration_version) == ("i", "1", "1.0.0")
+    assert (record.filename, record.lineno) == ("test_logging.py", workflow.__code__.co_firstlineno + 2)
+
+
+ATTRIBUTES = (
+    "instance_id",
+    "execution_id",
+    "orchestration_name",
+    "orchestration_version",
+    "activity_name",
+    "activity_id",
+    "worker_id",
+    "session_id",
+    "tag",
+    "at",
+    "service_name",
+    "service_version",
+)
+
+
+def test_every_record_has_the_documented_attributes(file_engine: Engine, tmp_path: pathlib.Path) -> None:
+    page = pathlib.Path(__file__).parents[2] / "docs" / "guide" / "observing.md"
+    assert all(f"`{name}`" in page.read_text() for name in ATTRIBUTES)
+    runtime = file_engine.runtime(worker_lock_renewal_buffer_ms=1)  # said to have no effect
+
+    @runtime.register_activity("Work")
+    def work(ctx: Any, input: Any) -> None:
+        ctx.trace_info("at work")
+        raise ValueError("no work")
+
+    @runtime.register_orchestration("W")
+    def workflow(ctx: Any, input: Any) -> Any:
+        ctx.trace_info("begins")
+        ctx.schedule_timer(1)
+        yield ctx.schedule_activity("Work")
+
+    runtime.start()
+    file_engine.error(file_engine.start("W", None, "i"))
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("CREATE TABLE t (n)")
+    with contextlib.suppress(duroxide.ProviderError):
+        duroxide.SqliteProvider.open(tmp_path / "other.db")
+    other.close()
+    runtime.shutdown()
+    records = file_engine.logs.records
+    assert {r.name for r in records} == {"duroxide.engine", "duroxide.orchestration", "duroxide.activity"}
+    form = logging.Formatter("%(" + ")s %(".join((*ATTRIBUTES, "message", "pathname", "lineno")) + ")s")
+    for record in records:
+        form.format(record)
+        assert all(isinstance(getattr(record, name), str) for name in ATTRIBUTES)
+
+
+def test_messages_of_the_engine_name_what_they_are_about(memory: Engine) -> None:
+    """Many formats show the message alone; what users trace stays as it is."""
+    runtime = memory.runtime()
+
+    @runtime.register_orchestration("W")
+    def workflow(ctx: Any, input: Any) -> Any:
+        ctx.trace_info("begins")
+        ctx.schedule_timer(1)
+        raise ValueError("no work")
+
+    runtime.start()
+    memory.error(memory.start("W", None, "order-7"))
+    runtime.shutdown()
+    messages = [r.getMessage() for r in memory.logs.records]
+    assert "begins" in messages
+    assert any(m.startswith("instance 'order-7' of W: orchestration failed: Traceback") for m in messages)
+    assert any(m.startswith("instance 'order-7' of W: timer was made at ") for m in messages)
 
 
 def test_closed_stderr_does_not_kill_the_process() -> None:

@@ -207,6 +207,25 @@ def test_import_alone_makes_no_thread_and_may_be_forked() -> None:
     assert (done.stdout, done.returncode) == ("4\n", 0), done.stderr
 
 
+def test_aio_is_there_without_an_import_of_its_own_and_costs_nothing_before() -> None:
+    done = python(
+        """
+        import sys, duroxide
+        assert "asyncio" not in sys.modules
+        assert not hasattr(duroxide, "nothing")
+        assert "asyncio" not in sys.modules
+        client = duroxide.aio.Client(duroxide.SqliteProvider.in_memory())
+        from duroxide import aio
+        assert aio is duroxide.aio is sys.modules["duroxide.aio"]
+        try:
+            duroxide.nothing
+        except AttributeError as e:
+            print(e)
+        """
+    )
+    assert (done.stdout, done.returncode) == ("module 'duroxide' has no attribute 'nothing'\n", 0), done.stderr
+
+
 @posix
 def test_subprocesses_work_beside_a_running_engine(memory: Engine) -> None:
     runtime = memory.runtime()

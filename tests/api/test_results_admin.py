@@ -410,10 +410,30 @@ def test_repr_of_provider_names_kind_and_path(tmp_path: Any) -> None:
         assert "memory" in repr(provider)
 
 
-@pytest.mark.parametrize("form", ["{}", "sqlite:{}", "sqlite://{}"])
+@pytest.mark.parametrize(
+    "form", ["{}", "sqlite:{}", "sqlite://{}", "sqlite:{}?mode=rwc", "sqlite://{}?mode=rwc", "sqlite:{}?"]
+)
 def test_spellings_of_a_path(tmp_path: Any, form: str) -> None:
     path = tmp_path / "missing" / "folder" / "x.db"
     with duroxide.SqliteProvider.open(form.format(path)):
         assert path.exists()
-    with duroxide.SqliteProvider.open(":memory:") as provider:
-        assert "memory" in repr(provider)
+    assert [p.name for p in path.parent.iterdir()] == ["x.db"]
+    for memory in (":memory:", "sqlite::memory:", "sqlite::memory:?mode=rwc"):
+        with duroxide.SqliteProvider.open(memory) as provider:
+            assert "memory" in repr(provider)
+
+
+def test_question_mark_of_a_plain_path_is_part_of_the_name(tmp_path: Any) -> None:
+    path = tmp_path / "q.db?mode=rwc"
+    for given in (str(path), path):
+        with duroxide.SqliteProvider.open(given):
+            assert path.exists()
+    assert not (tmp_path / "q.db").exists()
+
+
+@pytest.mark.parametrize("query", ["mode=ro", "mode=memory", "cache=shared", "mode=rwc&cache=shared", "nonsense"])
+def test_other_parameters_of_a_sqlite_url_are_refused(tmp_path: Any, query: str) -> None:
+    with pytest.raises(duroxide.InvalidArgument, match="a sqlite: URL takes only mode=rwc") as caught:
+        duroxide.SqliteProvider.open(f"sqlite:{tmp_path}/q.db?{query}")
+    assert f"'{query.rpartition('&')[2]}'" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import threading
 import time
 from typing import Any
 
+import pytest
+
 import duroxide
+import duroxide.aio
 from harness import Engine
 
 
@@ -194,3 +198,34 @@ def test_events_in_one_batch_are_all_delivered(engine: Engine) -> None:
     engine.client.raise_event(instance, "e", "same batch")
     engine.restart(runtime, register)
     assert engine.output(instance) == [0, "same batch"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["client", "aio"])
+def test_typed_signals_are_stored_as_the_plain_ones(memory: Engine, asynchronous: bool) -> None:
+    """Text stays text for the receiver, also when it looks like JSON."""
+
+    def register(runtime: duroxide.Runtime) -> None:
+        @runtime.register_orchestration("W")
+        def workflow(ctx: Any, input: Any) -> Any:
+            event = yield ctx.wait_for_event("e")
+            typed = yield ctx.wait_for_event_typed("e")
+            mail = yield ctx.dequeue_event("q")
+            return [event, typed, mail, (yield ctx.dequeue_event_typed("q"))]
+
+    def signal(method: str, *args: Any) -> None:
+        if asynchronous:
+            client: Any = duroxide.aio.Client(memory.provider)
+            asyncio.run(getattr(client, method)(*args))
+        else:
+            getattr(memory.client, method)(*args)
+
+    runtime = memory.runtime()
+    register(runtime)
+    runtime.start()
+    instance = memory.start("W")
+    for number in (1, 2):
+        memory.recorded(instance, "ExternalSubscribed", number)
+        signal("raise_event_typed", instance, "e", '{"a": 1}')
+    for _ in range(2):
+        signal("enqueue_event_typed", instance, "q", "7")
+    assert memory.output(instance) == ['{"a": 1}', '{"a": 1}', "7", "7"]

@@ -9,7 +9,7 @@ from typing import Any, Callable
 import pytest
 
 import duroxide
-from duroxide import Client, InvalidArgument, Runtime, RuntimeOptions, SqliteProvider
+from duroxide import Client, InvalidArgument, PostgresProvider, Runtime, RuntimeOptions, SqliteProvider
 from harness import Engine
 
 WRONG = (ValueError, TypeError)
@@ -270,6 +270,17 @@ def test_option_out_of_type_or_range(name: str, value: Any) -> None:
         RuntimeOptions(**{name: value})
     text = str(caught.value)
     assert name in text or name.replace("_", " ") in text or "tag" in text, "it is named"
+
+
+@pytest.mark.parametrize("arguments", [(), ("app.db",), ("app.db", 5)], ids=str)
+def test_provider_made_by_its_class_is_told_how_to_make_it(arguments: tuple[Any, ...]) -> None:
+    for cls, way in (
+        (SqliteProvider, "SqliteProvider.open(path)"),
+        (PostgresProvider, "PostgresProvider.connect(url)"),
+    ):
+        with pytest.raises(TypeError) as caught:
+            cls(*arguments)
+        assert str(caught.value) == f"{cls.__name__} is made by its class methods, e.g. {way}"
 
 
 def test_unknown_option_names_the_nearest() -> None:

@@ -102,7 +102,7 @@ def test_exception_out_of_an_activity(memory: Engine, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-@pytest.mark.parametrize("where", ["at once", "after a yield", "in a branch"])
+@pytest.mark.parametrize("where", ["at once", "after a yield", "in a branch", "in a plain function"])
 def test_exception_out_of_an_orchestration(memory: Engine, kind: str, where: str) -> None:
     runtime = memory.runtime()
     runtime.register_activity("Good", lambda ctx, input: input)
@@ -111,13 +111,15 @@ def test_exception_out_of_an_orchestration(memory: Engine, kind: str, where: str
         yield ctx.schedule_timer(0)
         ERRORS[kind]()
 
-    @runtime.register_orchestration("Bad")
     def bad(ctx: Any, input: Any) -> Any:
         if where == "after a yield":
             yield ctx.schedule_timer(0)
         elif where == "in a branch":
             yield ctx.race(branch(ctx), ctx.wait_for_event("never"))
         ERRORS[kind]()
+
+    plain = where == "in a plain function"
+    runtime.register_orchestration("Bad", (lambda ctx, input: ERRORS[kind]()) if plain else bad)
 
     @runtime.register_orchestration("Good")
     def good(ctx: Any, input: Any) -> Any:
@@ -127,6 +129,65 @@ def test_exception_out_of_an_orchestration(memory: Engine, kind: str, where: str
     error = memory.error(memory.start("Bad"))
     assert error
     assert memory.run("Good", 1) == 1, "the engine's threads are unharmed"
+
+
+def test_stop_iteration_is_an_error_wherever_it_is_raised(memory: Engine) -> None:
+    """It is how Python ends generators, and what `next()` raises when there is nothing left."""
+
+    def first(things: list[int]) -> int:
+        return next(iter(things))
+
+    async def later(ctx: Any, input: Any) -> int:
+        return first([])
+
+    def helper(ctx: Any) -> Any:
+        yield ctx.schedule_timer(0)
+        return first([])
+
+    class Odd:
+        @classmethod
+        def model_validate(cls, value: Any) -> Any:
+            raise StopIteration
+
+    def flow(ctx: Any, input: Any) -> Any:
+        seen = []
+        for make in (
+            lambda: ctx.schedule_activity("now"),
+            lambda: ctx.schedule_activity("later"),
+            lambda: ctx.schedule_sub_orchestration("plain"),
+            lambda: ctx.race(helper(ctx)),
+            lambda: ctx.wait_for_event_typed("e", Odd),
+        ):
+            try:
+                seen.append((yield make()))
+            except Exception as e:
+                seen.append(type(e).__name__)
+        try:
+            seen.append((yield from helper(ctx)))
+        except RuntimeError as e:
+            seen.append(str(e))
+        return seen
+
+    runtime = memory.runtime()
+    runtime.register_activity("now", lambda ctx, input: first([]))
+    runtime.register_activity("later", later)
+    runtime.register_orchestration("plain", lambda ctx, input: first([]))
+    runtime.register_orchestration("flow", flow)
+    runtime.start()
+    instance = memory.start("flow")
+    memory.recorded(instance, "ExternalSubscribed")
+    memory.client.raise_event(instance, "e")
+    assert memory.output(instance) == [
+        "ActivityError",
+        "ActivityError",
+        "SubOrchestrationError",
+        "RuntimeError",
+        "StopIteration",
+        "generator raised StopIteration",
+    ]
+    error = memory.error(memory.start("plain"))
+    assert "test_user_exceptions.py" in error
+    assert error.endswith("StopIteration")
 
 
 RESULTS: dict[str, Callable[[], Any]] = {

@@ -89,6 +89,54 @@ def test_text_names_the_usual_slip(memory: Engine, kind: str, hint: str) -> None
     assert hint in caught[2]
 
 
+AT_ONCE = {
+    "set_custom_status": "'x'",
+    "reset_custom_status": "",
+    "set_kv_value": "'k', 1",
+    "clear_kv_value": "'k'",
+    "clear_all_kv_values": "",
+    "trace_info": "'x'",
+    "trace_warn": "'x'",
+    "trace_error": "'x'",
+    "trace_debug": "'x'",
+}
+
+
+@pytest.mark.parametrize("call", AT_ONCE)
+def test_yield_of_a_call_that_needs_none_says_so(memory: Engine, call: str) -> None:
+    code = f"""
+def flow(ctx, input):
+    ctx.set_custom_status("before")
+    try:
+        yield ctx.{call}({AT_ONCE[call]})
+    except TypeError as e:
+        return [str(e), (yield ctx.schedule_activity("A", "after"))]
+"""
+    made: dict[str, Any] = {}
+    exec(compile(code, __file__, "exec"), made)
+    runtime = memory.runtime()
+    runtime.register_activity("A", lambda ctx, input: input)
+    runtime.register_orchestration("W", made["flow"])
+    runtime.start()
+    text = f"what was yielded is None, not a task: ctx.{call} acts at once and needs no yield"
+    assert memory.run("W") == [text, "after"]
+
+
+def test_yield_of_nothing_behind_such_a_call_is_told_as_that(memory: Engine) -> None:
+    runtime = memory.runtime()
+
+    @runtime.register_orchestration("W")
+    def flow(ctx: Any, input: Any) -> Any:
+        ctx.set_custom_status("x")
+        try:
+            yield
+        except TypeError as e:
+            return str(e)
+
+    runtime.start()
+    assert memory.run("W").startswith("what was yielded is None, not a task: yield what a method of ctx gives")
+
+
 CALLS: dict[str, Body] = {
     "activity name empty": lambda ctx: ctx.schedule_activity(""),
     "activity name None": lambda ctx: ctx.schedule_activity(None),
@@ -138,6 +186,11 @@ CALLS: dict[str, Body] = {
     ),
     "retry timeout": lambda ctx: ctx.schedule_activity_with_retry("A", 1, {"timeout_ms": -5}),
     "retry total": lambda ctx: ctx.schedule_activity_with_retry("A", 1, {"total_timeout_ms": "x"}),
+    "retry timeout of nothing": lambda ctx: ctx.schedule_activity_with_retry("A", 1, {"timeout_ms": 0}),
+    "retry total of nothing": lambda ctx: ctx.schedule_activity_with_retry("A", 1, {"totalTimeoutMs": 0}),
+    "retry typed no dict": lambda ctx: ctx.schedule_activity_with_retry_typed("A", 1, []),
+    "typed without session": lambda ctx: ctx.schedule_activity_on_session_typed("A", 1),
+    "retry typed without session": lambda ctx: ctx.schedule_activity_with_retry_on_session_typed("A", 1, {}),
     "retry initial": lambda ctx: ctx.schedule_activity_with_retry("A", 1, {"initial_ms": -1}),
     "retry multiplier": lambda ctx: ctx.schedule_activity_with_retry("A", 1, {"multiplier": 0}),
     "retry jitter": lambda ctx: ctx.schedule_activity_with_retry("A", 1, {"jitter": 2}),

@@ -1,4 +1,4 @@
-"""Run all programs on the peer, `duroxide` 0.2.2 from PyPI, and record what it does.
+"""Run all programs on the peer, `duroxide` 0.2.2 from PyPI, and record what it does, and its signatures.
 
     python tests/differential/record.py [--compare] [PEER_PYTHON]
 
@@ -23,6 +23,7 @@ from differences import differences
 HERE = pathlib.Path(__file__).resolve().parent
 PEER = "duroxide==0.2.2"
 RECORDED = HERE / "recorded-0.2.2.json"
+SIGNATURES = HERE / "signatures-0.2.2.json"
 ROUNDS = 6
 
 
@@ -77,8 +78,11 @@ def main() -> int:
     parser.add_argument("--compare", action="store_true", help="write nothing, tell what has changed")
     parser.add_argument("python", nargs="?", metavar="PEER_PYTHON")
     given = parser.parse_args()
-    seen = record(pathlib.Path(given.python) if given.python else environment())
+    python = pathlib.Path(given.python) if given.python else environment()
+    seen = record(python)
+    signatures = subprocess.check_output([python, HERE / "signatures.py"], text=True)
     if not given.compare:
+        SIGNATURES.write_text(signatures, encoding="utf-8")
         text = json.dumps(seen, indent=1, sort_keys=True, ensure_ascii=False)
         RECORDED.write_text(text + "\n", encoding="utf-8")
         print(f"{len(seen)} programs recorded in {RECORDED}")
@@ -87,6 +91,8 @@ def main() -> int:
         f"{name} {place}: recorded {old!r}, now {new!r}"
         for name, place, old, new in differences(json.loads(RECORDED.read_text(encoding="utf-8")), seen)
     ]
+    if SIGNATURES.read_text(encoding="utf-8") != signatures:
+        changed.append(f"its signatures are others than in {SIGNATURES}")
     print("\n".join(changed) or f"{len(seen)} programs, the peer behaves as recorded")
     return bool(changed)
 

@@ -69,6 +69,10 @@ def test_runtime_says_so_once_waits_and_goes_on(own: Server, mode: str, how: sig
         assert caught.value.operation
     with pytest.raises(WaitTimeout):
         engine.client.wait_for_orchestration("one", 1000)
+    with pytest.raises(WaitTimeout):
+        engine.client.wait_for_kv_value("one", "key", 100)
+    assert engine.client.wait_for_status_change("one", 1, 50, 100) is None
+    assert engine.client.wait_for_status_change("one", 0, 50, 100) is None, "what there is cannot be seen"
     assert runtime.health()["store_reachable"] is False
 
     own.start()

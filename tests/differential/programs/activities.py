@@ -544,6 +544,28 @@ def tasks_look_like_dicts(w):
 
 
 @program
+def typed_inputs(w):
+    """A str, of a class of its own too, is JSON already."""
+
+    class Text(str):
+        pass
+
+    @w.activity
+    def kind(ctx, value):
+        return [type(value).__name__, value]
+
+    @w.flow
+    def flow(ctx, input):
+        seen = []
+        for value in ("[1]", Text('{"a": 1}'), "text", {"a": 1}, 7, None):
+            seen.append((yield ctx.schedule_activity_typed(kind, value)))
+        return seen
+
+    yield
+    return w.run(flow)
+
+
+@program
 def finally_after_the_last_step(w):
     @w.activity
     def work(ctx, what):

@@ -143,6 +143,28 @@ def event_typed(w):
 
 
 @program
+def event_typed_text(w):
+    """What looks like JSON is text all the same."""
+
+    @w.flow
+    def flow(ctx, input):
+        seen = []
+        for _ in range(2):
+            seen.append((yield ctx.wait_for_event_typed("e")))
+            seen.append((yield ctx.dequeue_event_typed("q")))
+        return seen
+
+    yield
+    id = w.start(flow)
+    for number, text in enumerate(('{"a": 1}', "7"), 1):
+        w.recorded(id, "ExternalSubscribed", number)
+        w.client.raise_event_typed(id, "e", text)
+        w.recorded(id, "QueueSubscribed", number)
+        w.client.enqueue_event_typed(id, "q", text)
+    return w.outcome(id)
+
+
+@program
 def event_and_queue_of_one_name(w):
     @w.flow
     def flow(ctx, input):

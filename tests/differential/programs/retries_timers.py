@@ -186,6 +186,24 @@ def retry_typed(w):
 
 
 @program
+def retry_typed_by_default(w):
+    @w.activity
+    def work(ctx, input):
+        return [input, ctx.session_id]
+
+    @w.flow
+    def flow(ctx, input):
+        a = yield ctx.schedule_activity_with_retry_typed(work)
+        b = yield ctx.schedule_activity_with_retry_typed(name=work, input={"n": 1}, retry=None)
+        c = yield ctx.schedule_activity_with_retry_on_session_typed(work, session_id="by-default")
+        d = yield ctx.schedule_activity_on_session_typed(work, session_id="by-default")
+        return [a, b, c, d]
+
+    yield
+    return w.run(flow)
+
+
+@program
 def timer(w):
     @w.flow
     def flow(ctx, ms):

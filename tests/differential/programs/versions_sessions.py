@@ -230,8 +230,16 @@ def tag_filters(w):
 def results_parsed(w):
     yield
     values = [[{"ok": 1}, {"ok": None}], {"ok": "x"}, {"other": 1}, "text", None, 7]
+    values += [
+        [{"ok": 1}, {"err": "no"}, 5, [{"ok": 1}]],
+        {"ok": {"ok": 1}},
+        {"ok": 1, "more": 2},
+        {"err": "no", "ok": 1},
+    ]
+    values += [[{"ok": 1, "more": 2}], [], {}]
     seen = [duroxide.parse_result(value) for value in values]
-    return [seen, w.caught(Exception, duroxide.parse_result, {"err": "no"})]
+    failed = [{"err": "no"}, {"err": "no", "more": 1}, {"err": None}]
+    return [seen, [w.caught(Exception, duroxide.parse_result, value) for value in failed]]
 
 
 @program

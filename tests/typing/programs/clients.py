@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 from typing_extensions import assert_type
 
+import duroxide
 from duroxide import (
     ActivityContext,
     Client,
@@ -94,10 +95,12 @@ def wrong(client: Client, provider: SqliteProvider) -> str:
     return client.get_status("h-1").custom_status  # error: return-value
 
 
-async def wrong_loop(client: aio.Client) -> str:
+async def wrong_loop(client: aio.Client, provider: SqliteProvider) -> str:
     client.wait_for_orchestration("h-1").output  # error: attr-defined
     await client.start_orchestration("h-1", 1)  # error: arg-type
     for _ in client.iter_instances():  # error: attr-defined
         pass
     aio.Client("app.db")  # error: arg-type
+    assert_type(duroxide.aio.Client(provider), aio.Client)
+    duroxide.asyncio  # error: attr-defined
     return await client.get_kv_value("h-1", "k")  # error: return-value

@@ -36,6 +36,11 @@ def bill(ctx: OrchestrationContext, order_id: int) -> Generator[Any, Any, int]:
     assert_type((yield from ctx.schedule_activity_on_session_typed("load", order_id, "s", Address)), Address)
     again = yield from ctx.schedule_activity_with_retry_typed("load", order_id, {"max_attempts": 2}, Color)
     assert_type(again, Color)
+    assert_type((yield from ctx.schedule_activity_with_retry_typed("load", result_type=Color)), Color)
+    assert_type((yield from ctx.schedule_activity_with_retry_typed("load", order_id)), Any)
+    assert_type((yield from ctx.schedule_activity_on_session_typed("load", session_id="s", result_type=int)), int)
+    loaded = yield from ctx.schedule_activity_with_retry_on_session_typed("load", session_id="s", result_type=Color)
+    assert_type(loaded, Color)
     assert_type((yield from ctx.schedule_sub_orchestration_typed("child", [1], tuple[int, str])), tuple[int, str])
     child = yield from ctx.schedule_sub_orchestration_with_id_typed("child", "c-1", result_type=datetime.datetime)
     assert_type(child, datetime.datetime)
@@ -50,4 +55,5 @@ def wrong(ctx: OrchestrationContext, order_id: int) -> Generator[Any, Any, str]:
     order.euros  # error: attr-defined
     yield from ctx.schedule_activity_with_retry_typed("load", order_id, Order)  # error: call-overload
     yield from ctx.wait_for_event_typed(Color)  # error: call-overload
+    yield from ctx.schedule_activity_on_session_typed("load", order_id)  # error: call-overload
     return order.cents  # error: return-value
