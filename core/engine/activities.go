@@ -237,8 +237,13 @@ func (r *Runtime) finishJob(j *job, res ActivityResult) {
 	}
 	r.mu.Unlock()
 	if failed != "" {
-		r.logf("debug", "activity failed: "+failed, "instance_id", j.Instance, "activity_name", j.Name,
-			"activity_id", strconv.FormatInt(j.Schedule, 10))
+		text := "activity failed: " + failed
+		if j.Attempt > 1 {
+			text = fmt.Sprintf("activity failed in attempt %d: %s", j.Attempt, failed)
+		}
+		r.logf("warn", text, "instance_id", j.Instance, "execution_id", strconv.FormatInt(j.Execution, 10),
+			"orchestration_name", j.OrchestrationName, "orchestration_version", j.OrchestrationVersion,
+			"activity_name", j.Name, "activity_id", strconv.FormatInt(j.Schedule, 10), "session_id", j.Session, "tag", j.Tag)
 	}
 }
 

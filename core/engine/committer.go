@@ -285,7 +285,7 @@ func (r *Runtime) answerLocked(s *step, res *store.TurnResult) {
 		r.loseNodeLocked()
 	default:
 		r.meters.providerErrors.Add(1)
-		r.logLocked("error", "turn could not be stored: "+res.Err.Error(), "instance_id", s.inst.id)
+		r.logLocked("error", "turn could not be stored: "+res.Err.Error(), "instance_id", s.inst.id, "orchestration_name", s.turn.Name)
 		r.refusedLocked(s)
 		r.delayLocked(s.inst, r.backoffLocked(s.inst))
 	}

@@ -104,6 +104,7 @@ func (r *Runtime) logTraces(e *liveExecution, c *replay.Commit) {
 	}
 	for i := range c.Traces {
 		r.record(targetOrchestration, c.Traces[i].Level, c.Traces[i].Value, "instance_id", e.inst.id,
-			"execution_id", strconv.FormatInt(e.exec, 10), "orchestration_name", e.name, "orchestration_version", e.ver)
+			"execution_id", strconv.FormatInt(e.exec, 10), "orchestration_name", e.name, "orchestration_version", e.ver,
+			"at", c.Traces[i].At)
 	}
 }

@@ -152,7 +152,7 @@ func (r *Runtime) undecodable(t *turning, snap *store.Snapshot, messages []histo
 			Message: fmt.Sprintf("orchestration %s exceeded %d attempts (max %d) : %s", snap.Instance, attempts, r.opt.MaxAttempts, snap.Undecodable),
 		})
 	}
-	r.logf("error", "history cannot be read: "+snap.Undecodable, "instance_id", snap.Instance, "attempt", strconv.Itoa(attempts))
+	r.logf("error", "history cannot be read: "+snap.Undecodable, "instance_id", snap.Instance, "orchestration_name", snap.Name, "attempt", strconv.Itoa(attempts))
 	r.mu.Lock()
 	r.clearSuspectTurnLocked(t.inst)
 	t.inst.counted = 0 // the next look is an attempt of its own

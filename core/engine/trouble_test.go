@@ -41,15 +41,7 @@ func TestTroubleThatSeemsPermanentLosesNoResult(t *testing.T) {
 func TestTurnThatCanNeverBeStoredFailsItsInstance(t *testing.T) {
 	w := newSetting(t)
 	f := faulty.Wrap(w.Store)
-	p := program()
-	p.Orchestration("parents", func(c *simtest.Context, _ string) (string, error) {
-		_, err := c.Await(c.Child("job", ""))
-		if err != nil {
-			return "heard: " + err.Error(), nil
-		}
-		return "", nil
-	})
-	simtest.Start(t, f, p)
+	simtest.Start(t, f, program())
 	f.On(faulty.CommitTurns, faulty.Refused())
 	w.start(t, "j", "job")
 	w.fails(t, "j", "infrastructure:commit turn: injected: injected fault")

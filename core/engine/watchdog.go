@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 )
@@ -12,6 +11,7 @@ func (r *Runtime) watch() {
 	type found struct {
 		lane     int64
 		instance string
+		name     string
 		since    time.Duration
 		replaced bool
 	}
@@ -32,15 +32,19 @@ func (r *Runtime) watch() {
 			l.slow = true
 			r.roles--
 		}
-		stuck = append(stuck, found{l.id, l.turnOf.id, since, r.replaceLaneLocked(l)})
+		name := ""
+		if e := l.turnOf.live; e != nil {
+			name = e.name
+		}
+		stuck = append(stuck, found{l.id, l.turnOf.id, name, since, r.replaceLaneLocked(l)})
 	}
 	r.spreadLocked()
 	r.mu.Unlock()
 	for _, f := range stuck {
-		text := fmt.Sprintf("orchestration code of %q blocks its lane; orchestrations must not block, move the work into an activity", f.instance)
+		text := "its code blocks its lane; orchestrations must not block, move the work into an activity"
 		if !f.replaced {
 			text += " (no spare lane is left)"
 		}
-		r.logf("error", text, "instance_id", f.instance, "lane", strconv.FormatInt(f.lane, 10), "since_ms", strconv.FormatInt(f.since.Milliseconds(), 10))
+		r.logf("error", text, "instance_id", f.instance, "orchestration_name", f.name, "lane", strconv.FormatInt(f.lane, 10), "since_ms", strconv.FormatInt(f.since.Milliseconds(), 10))
 	}
 }

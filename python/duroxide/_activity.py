@@ -6,6 +6,7 @@ import contextvars
 import ctypes
 import inspect
 import re
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -335,6 +336,8 @@ class Activities:
                 return _frames.activity_done(self._payloads.encode(value, ""))
             except BaseException as e:
                 error = e  # JSON refuses it: the message below names the activity, the rest is json's own
+        if isinstance(error, RuntimeError) and _pools_have_ended():
+            return _frames.ACTIVITY_UNABLE
         name = type(error).__name__
         message = f"Activity '{ctx.activity_name}' call failed: {name}: {safe_str(error)}"
         return _frames.activity_failed(
@@ -350,6 +353,15 @@ class Activities:
             return self._payloads.encode_text(text)
         except Exception as e:
             return safe_encode(f"an exception whose text the codec does not take: {type(e).__name__}")
+
+
+def _pools_have_ended() -> bool:
+    """Whether the interpreter has shut down its thread pools: the first thing it does when the process ends.
+
+    From then on asyncio.to_thread and all executors refuse work, which is no failure of the activity: it is done again.
+    """
+    pools = sys.modules.get("concurrent.futures.thread")
+    return bool(getattr(pools, "_shutdown", False))
 
 
 def _context(job: _frames.Job, client: Callable[[], Client], log: Log) -> ActivityContext:

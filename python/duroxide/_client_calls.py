@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from threading import get_ident
 from typing import Any, Callable, Optional, TypeVar
@@ -11,6 +12,7 @@ from duroxide._immediate import stepping
 from duroxide._library import library
 from duroxide._payloads import Payloads
 from duroxide._providers import Provider
+from duroxide._records import NO_CONTEXT
 from duroxide._results import (
     Event,
     ExecutionInfo,
@@ -19,7 +21,7 @@ from duroxide._results import (
     OrchestrationResult,
 )
 
-__all__ = ["ClientCalls", "ids", "nothing"]
+__all__ = ["ClientCalls", "event", "ids", "mail", "nothing"]
 
 T = TypeVar("T")
 
@@ -96,6 +98,39 @@ class ClientCalls:
 def nothing(_: Any, __: bytes) -> None:
     """What calls without a result give."""
     return
+
+
+def sent(what: str, instance_id: str, dropped: str) -> Callable[[Any, bytes], None]:
+    """What calls give that send to an instance. Whether somebody is there to take it, only the log tells.
+
+    Args:
+        what: that was sent.
+        dropped: why it may not have been stored.
+    """
+
+    def give(stored: Any, _: bytes) -> None:
+        if not stored:
+            logging.getLogger("duroxide.engine").warning(
+                "instance '%s': %s was dropped: %s",
+                instance_id,
+                what,
+                dropped,
+                extra={**NO_CONTEXT, "instance_id": instance_id},
+            )
+
+    return give
+
+
+def event(instance_id: str, name: str) -> Callable[[Any, bytes], None]:
+    """sent() for an event."""
+    return sent(f"event '{name}'", instance_id, "no instance of this id runs")
+
+
+def mail(instance_id: str, queue: str) -> Callable[[Any, bytes], None]:
+    """sent() for a message to a queue."""
+    return sent(
+        f"message to queue '{queue}'", instance_id, "it has ended, or is not started and 10,000 messages wait for it"
+    )
 
 
 def ids(answer: Any, _: bytes) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from duroxide._arguments import known_id, named
-from duroxide._client_calls import ClientCalls, nothing
+from duroxide._client_calls import ClientCalls, event, mail, nothing
 from duroxide._codec import Milliseconds, identifier, milliseconds, semver
 from duroxide._errors import InvalidArgument
 from duroxide._frames import Op
@@ -186,7 +186,8 @@ class StartingCalls(ClientCalls):
     # Signals
 
     def raise_event(self, instance_id: str, event_name: str, data: Any = None) -> None:
-        """Raise an event. An instance that is unknown, has ended, or does not wait for it drops it.
+        """Raise an event. An instance that does not wait for it drops it; one that is unknown or has ended does so with a
+        warning in the log.
 
         Args:
             instance_id (str): of the instance.
@@ -207,7 +208,8 @@ class StartingCalls(ClientCalls):
             {'approved': True}
         """
         payload = self._payloads.encode(data, "data of raise_event", event_name)
-        return self._call(Op.RAISE_EVENT, named(instance_id, event_name, "event_name"), payload, nothing)
+        head = named(instance_id, event_name, "event_name")
+        return self._call(Op.RAISE_EVENT, head, payload, event(instance_id, event_name))
 
     def enqueue_event(self, instance_id: str, queue_name: str, data: Any = None) -> None:
         """Put a message into a queue of an instance, which may start later.
@@ -230,7 +232,8 @@ class StartingCalls(ClientCalls):
             {'from': 'Ada'}
         """
         payload = self._payloads.encode(data, "data of enqueue_event", queue_name)
-        return self._call(Op.ENQUEUE_EVENT, named(instance_id, queue_name, "queue_name"), payload, nothing)
+        head = named(instance_id, queue_name, "queue_name")
+        return self._call(Op.ENQUEUE_EVENT, head, payload, mail(instance_id, queue_name))
 
     def raise_event_typed(self, instance_id: str, event_name: str, data: Any = None) -> None:
         """The same as raise_event.
@@ -254,7 +257,8 @@ class StartingCalls(ClientCalls):
             {'approved': True}
         """
         payload = self._payloads.encode(data, "data of raise_event_typed", event_name)
-        return self._call(Op.RAISE_EVENT, named(instance_id, event_name, "event_name"), payload, nothing)
+        head = named(instance_id, event_name, "event_name")
+        return self._call(Op.RAISE_EVENT, head, payload, event(instance_id, event_name))
 
     def enqueue_event_typed(self, instance_id: str, queue_name: str, data: Any = None) -> None:
         """The same as enqueue_event.
@@ -276,7 +280,8 @@ class StartingCalls(ClientCalls):
             {'from': 'Ada'}
         """
         payload = self._payloads.encode(data, "data of enqueue_event_typed", queue_name)
-        return self._call(Op.ENQUEUE_EVENT, named(instance_id, queue_name, "queue_name"), payload, nothing)
+        head = named(instance_id, queue_name, "queue_name")
+        return self._call(Op.ENQUEUE_EVENT, head, payload, mail(instance_id, queue_name))
 
     def cancel_instance(self, instance_id: str, reason: Optional[str] = None) -> None:
         """Ask an instance to end: it fails with ``canceled: {reason}``. Unknown or ended: nothing happens.

@@ -24,7 +24,7 @@ __all__ = ["OrchestrationContext"]
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
-READ_KV = "duroxide:get_kv_value"
+READ_KV = "__duroxide_syscall:get_kv_value"
 """Name of the activity behind get_kv_value_from_instance; every runtime has it."""
 
 

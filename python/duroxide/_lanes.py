@@ -73,6 +73,10 @@ class Lanes:
             alive = alive or thread.is_alive()
         return not alive
 
+    def have_ended(self) -> bool:
+        """Whether the engine has let go of its threads: by shutdown, or because it may not go on."""
+        return not self._supervisor.is_alive()
+
     def is_own_thread(self) -> bool:
         """Whether the caller runs on one of these threads."""
         return threading.current_thread() in self._threads or self._activities.is_own_thread()

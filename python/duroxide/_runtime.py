@@ -104,7 +104,8 @@ class Runtime:
         self._activities = Activities(
             lambda: client, self._log.put, payloads, lambda ends: calls.call(Op.END_ACTIVITIES, 0, None, ends)
         )
-        self._add_activity(READ_KV, _read_kv, blocks=False)
+        self._library.call(Op.REGISTER_ACTIVITY, self._handle, {"s": True}, READ_KV.encode())
+        self._activities.add(READ_KV, _read_kv)
         self._lanes = Lanes(
             self._library, self._handle, self._orchestrations, self._activities, self._warn, payloads, self._names
         )
@@ -249,11 +250,11 @@ class Runtime:
         except InvalidArgument as e:
             raise RegistrationError(str(e)) from None
 
-    def _add_activity(self, name: str, fn: Any, blocks: bool = True) -> None:
+    def _add_activity(self, name: str, fn: Any) -> None:
         self._check(name, fn)
         if inspect.isasyncgenfunction(fn):
             raise RegistrationError(f"activity '{name}' is an async generator; make it return its result")
-        blocks = blocks and not inspect.iscoroutinefunction(fn)
+        blocks = not inspect.iscoroutinefunction(fn)
         self._library.call(Op.REGISTER_ACTIVITY, self._handle, {"b": blocks}, name.encode())
         self._activities.add(name, fn)
         self._remember(T_ACTIVITY, fn, name)
@@ -389,7 +390,8 @@ class Runtime:
         """start(), wait for SIGINT or SIGTERM, shutdown(). On the main thread only.
 
         Raises:
-            RuntimeStateError: called on another thread, or as start().
+            RuntimeStateError: called on another thread, as start(), or the runtime has stopped by itself, since
+                this version is too old for its store.
             ProviderError: the store cannot be reached.
 
         Example:
@@ -413,7 +415,10 @@ class Runtime:
             with StopSignals() as signals:
                 if self._state != "started":
                     self.start()
-                signals.wait()
+                if not signals.wait(self._lanes.have_ended):
+                    with self._lock:  # another thread's shutdown() holds it
+                        if self._state == "started":
+                            raise RuntimeStateError(f"{self!r} has stopped by itself; its log says why")
         finally:
             self.shutdown()
 

@@ -6,9 +6,11 @@ import select
 import signal
 import socket
 from types import FrameType, TracebackType
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 __all__ = ["StopSignals"]
+
+_LOOK_SECONDS = 1.0
 
 
 class StopSignals:
@@ -33,12 +35,14 @@ class StopSignals:
             self._before[number] = signal.signal(number, _taken)
         return self
 
-    def wait(self) -> None:
-        """Return when one of the signals has come since the block began."""
+    def wait(self, over: Callable[[], bool]) -> bool:
+        """Return True when one of the signals has come since the block began, False soon after ``over()`` says so."""
         while True:
-            select.select([self._read], [], [])
-            if any(number in self._numbers for number in self._read.recv(4096)):
-                return
+            ready, _, _ = select.select([self._read], [], [], _LOOK_SECONDS)
+            if ready and any(number in self._numbers for number in self._read.recv(4096)):
+                return True
+            if over():
+                return False
 
     def __exit__(
         self,

@@ -253,6 +253,40 @@ def test_messages_of_the_engine_name_what_they_are_about(memory: Engine) -> None
     assert any(m.startswith("instance 'order-7' of W: timer was made at ") for m in messages)
 
 
+def test_what_nobody_is_there_to_take_is_warned_of(memory: Engine) -> None:
+    memory.client.raise_event("nobody", "approved", 1)
+    memory.logs.wait_for("instance 'nobody': event 'approved' was dropped: no instance of this id runs")
+    memory.client.enqueue_event("nobody", "q", 1)  # waits for its start
+    runtime = memory.runtime()
+    runtime.register_orchestration("Now", lambda ctx, input: input)
+    runtime.start()
+    memory.run("Now", None, "ended")
+    memory.client.enqueue_event_typed("ended", "q", 1)
+    memory.logs.wait_for("instance 'ended': message to queue 'q' was dropped: it has ended")
+    dropped = [text for text in memory.logs.messages("duroxide.engine") if "was dropped" in text]
+    assert len(dropped) == 2, dropped
+
+
+def test_each_attempt_of_an_activity_that_fails_is_logged(memory: Engine) -> None:
+    runtime = memory.runtime()
+
+    @runtime.register_activity("Flaky")
+    def flaky(ctx: Any, input: Any) -> str:
+        if ctx.attempt < 3:
+            raise ValueError(f"down {ctx.attempt}")
+        return "up"
+
+    @runtime.register_orchestration("W")
+    def workflow(ctx: Any, input: Any) -> Any:
+        return (yield ctx.schedule_activity_with_retry("Flaky", None, {"backoff": "none"}))
+
+    runtime.start()
+    assert memory.run("W", None, "w-1") == "up"
+    about = "instance 'w-1' of W: activity failed"
+    memory.logs.wait_for(f"{about}: Activity 'Flaky' call failed: ValueError: down 1")
+    memory.logs.wait_for(f"{about} in attempt 2: Activity 'Flaky' call failed: ValueError: down 2")
+
+
 def test_closed_stderr_does_not_kill_the_process() -> None:
     done = python("import os\nos.close(2)\nos.close(1)\n" + SCRIPT + "\nos._exit(7)\n", "{}")
     assert done.returncode == 7

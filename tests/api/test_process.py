@@ -143,6 +143,94 @@ def test_script_that_forgets_shutdown_ends_and_loses_nothing(
     assert len(ran) == (1 if seconds == 30.0 else 0)
 
 
+POOLED = """
+import asyncio, concurrent.futures, sys, threading, time
+from duroxide import Client, Runtime, SqliteProvider
+
+provider = SqliteProvider.open(sys.argv[1])
+runtime = Runtime(provider)
+pool = concurrent.futures.ThreadPoolExecutor()
+pool.submit(int).result()
+begun, ending = threading.Event(), sys.argv[2] == "first"
+
+def wait_for_the_end():
+    begun.set()
+    while ending and not concurrent.futures.thread._shutdown:
+        time.sleep(0.001)
+
+@runtime.register_activity
+def plain(ctx, input):
+    wait_for_the_end()
+    return pool.submit(str, "pooled").result()
+
+@runtime.register_activity
+async def asynchronous(ctx, input):
+    begun.set()
+    while ending and not concurrent.futures.thread._shutdown:
+        await asyncio.sleep(0.001)
+    return await asyncio.to_thread(str, "pooled")
+
+@runtime.register_orchestration
+def flow(ctx, name):
+    return (yield ctx.schedule_activity(name))
+
+runtime.start()
+client = Client(provider)
+if ending:
+    client.start_orchestration("flow-1", flow, sys.argv[3])
+    assert begun.wait(20)
+else:
+    print(client.wait_for_orchestration("flow-1", 20_000))
+"""
+
+
+@pytest.mark.parametrize("activity", ["plain", "asynchronous"])
+def test_activity_that_finds_thread_pools_gone_at_exit_is_done_again(tmp_path: pathlib.Path, activity: str) -> None:
+    """The interpreter ends its thread pools before it tells anybody that the process ends."""
+    path = str(tmp_path / "store.db")
+    first = python(POOLED, path, "first", activity)
+    assert first.returncode == 0, first.stderr
+    second = python(POOLED, path, "second", activity)
+    assert "status='Completed', output='pooled'" in second.stdout, second
+
+
+@posix
+def test_script_that_was_interrupted_in_shutdown_ends_soon() -> None:
+    child = spawn(
+        """
+        import threading
+        from duroxide import Client, Runtime, SqliteProvider
+        provider = SqliteProvider.in_memory()
+        runtime = Runtime(provider)
+        begun = threading.Event()
+
+        @runtime.register_activity
+        def hold(ctx, input):
+            begun.set()
+            threading.Event().wait(60)
+
+        @runtime.register_orchestration
+        def flow(ctx, input):
+            yield ctx.schedule_activity(hold)
+
+        runtime.start()
+        Client(provider).start_orchestration("i", flow)
+        assert begun.wait(20)
+        print("ready", flush=True)
+        runtime.shutdown(600_000)
+        """
+    )
+    assert child.stdout is not None
+    try:
+        assert child.stdout.readline() == "ready\n"
+        threading.Event().wait(0.2)  # let the main thread come to its wait
+        child.send_signal(signal.SIGINT)
+        child.wait(20)  # the exit hook drains for at most 0.8 s; the rest is a slow machine's
+    finally:
+        child.kill()
+        child.communicate()
+
+
 @posix
 def test_fork_raises_a_clear_error_in_the_child() -> None:
     done = python(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 
 from harness import python
@@ -61,6 +63,41 @@ def test_a_signal_to_any_thread_drains_and_returns(number: str, thread: str) -> 
     answer = python(WORKER, number, thread, timeout=40)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("stopped: ")
+
+
+def test_runtime_that_is_too_old_for_its_store_does_not_wait_for_ever(tmp_path: pathlib.Path) -> None:
+    """A newer version has been at the store and says that older ones must not write to it any more."""
+    worker = """
+import sys
+from duroxide import Client, Runtime, RuntimeOptions, RuntimeStateError, SqliteProvider
+
+provider = SqliteProvider.open(sys.argv[1])
+runtime = Runtime(provider, RuntimeOptions(worker_lock_timeout_ms=1000))
+
+
+@runtime.register_activity
+def deploy_newer(ctx, input):
+    import subprocess
+    newer = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
+    raised = "UPDATE duroxide_meta SET value = '1000' WHERE key = 'min_writer'"
+    subprocess.run([sys.executable, "-c", newer, sys.argv[1], raised], check=True)
+
+
+@runtime.register_orchestration
+def deploys(ctx, input):
+    yield ctx.schedule_activity(deploy_newer)
+
+
+Client(provider).start_orchestration("deploy-1", deploys)
+try:
+    runtime.run_forever()
+except RuntimeStateError as e:
+    print(e)
+"""
+    answer = python(worker, str(tmp_path / "store.db"), timeout=40)
+    assert answer.returncode == 0, answer.stderr
+    assert "has stopped by itself" in answer.stdout, answer.stderr
+    assert "too old for its store" in answer.stderr
 
 
 def test_only_the_main_thread_can_wait_for_signals() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import Any
@@ -241,6 +242,23 @@ def test_kv_of_another_instance(engine: Engine) -> None:
     engine.start("Owner", None, "owner")
     assert engine.client.wait_for_kv_value("owner", "k", WAIT_MS) == "owned"
     assert engine.run("Reader") == ["owned", None, None]
+
+
+@pytest.mark.parametrize("tags", [duroxide.TagFilter.NONE, duroxide.TagFilter.tags(["gpu"])], ids=["none", "gpu"])
+def test_key_of_another_instance_is_read_whatever_work_a_runtime_takes(engine: Engine, tags: str) -> None:
+    runtime = engine.runtime(worker_tag_filter=tags)
+    runtime.register_orchestration("Owner", lambda ctx, input: ctx.set_kv_value("k", "owned"))
+
+    @runtime.register_orchestration("Reader")
+    def reader(ctx: Any, input: Any) -> Any:
+        return (yield ctx.get_kv_value_from_instance("owner", "k"))
+
+    runtime.start()
+    engine.run("Owner", None, "owner")
+    instance = engine.start("Reader")
+    assert engine.output(instance) == "owned"
+    scheduled = next(e for e in engine.events(instance) if e.kind == "ActivityScheduled")
+    assert json.loads(scheduled.data)["name"] == "__duroxide_syscall:get_kv_value"
 
 
 def test_waiting_for_a_key(engine: Engine) -> None:
