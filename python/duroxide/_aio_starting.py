@@ -173,7 +173,8 @@ class AioStartingCalls(AioCalls):
         )
 
     async def raise_event(self, instance_id: str, event_name: str, data: Any = None) -> None:
-        """Raise an event. An instance that is unknown, has ended, or does not wait for it drops it.
+        """Raise an event. An instance that does not wait for it drops it; one that is unknown or has ended, with a
+        warning in the log.
 
         Args:
             instance_id (str): of the instance.

@@ -186,7 +186,7 @@ class StartingCalls(ClientCalls):
     # Signals
 
     def raise_event(self, instance_id: str, event_name: str, data: Any = None) -> None:
-        """Raise an event. An instance that does not wait for it drops it; one that is unknown or has ended does so with a
+        """Raise an event. An instance that does not wait for it drops it; one that is unknown or has ended, with a
         warning in the log.
 
         Args:
