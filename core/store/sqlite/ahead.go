@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"io"
 	"os"
 )
 
@@ -33,12 +34,9 @@ func (a *ahead) extend(path string) {
 		}
 		a.log = log
 	}
-	info, err := a.log.Stat()
-	if err != nil {
-		return
-	}
-	size := info.Size()
-	if size == a.seen || size == 0 {
+	// Not Stat: who asks for the times of a file makes its next write change them, and the flush has to write them too.
+	size, err := a.log.Seek(0, io.SeekEnd)
+	if err != nil || size == a.seen || size == 0 {
 		return
 	}
 	a.seen = size

@@ -3,7 +3,9 @@ package sqlite
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
@@ -18,6 +20,9 @@ func BenchmarkCommitTurns(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", where, group), func(b *testing.B) {
 				s := benchStore(b, where)
 				ctx := b.Context()
+				if _, err := s.Join(ctx, store.Node{ID: "n", LeaseMS: 3_600_000}); err != nil {
+					b.Fatal(err)
+				}
 				claim := store.Claim{Node: "n", Limit: 1, Activities: map[string]bool{"work": true}, Tags: store.TagFilter{Untagged: true}}
 				turns := make([]store.Turn, group)
 				for i := range turns {
@@ -42,6 +47,7 @@ func BenchmarkCommitTurns(b *testing.B) {
 					b.Fatal(err)
 				}
 				payload := string(make([]byte, 0, 200)) + "{\"a\": \"" + fmt.Sprintf("%0180d", 7) + "\"}"
+				took := make([]time.Duration, 0, b.N)
 				b.ResetTimer()
 				next := int64(2)
 				for range b.N {
@@ -59,9 +65,11 @@ func BenchmarkCommitTurns(b *testing.B) {
 						}
 					}
 					next += 2
+					begun := time.Now()
 					if results, err = s.CommitTurns(ctx, "n", turns); err != nil {
 						b.Fatal(err)
 					}
+					took = append(took, time.Since(begun))
 					for i := range results {
 						if results[i].Err != nil {
 							b.Fatal(results[i].Err)
@@ -69,6 +77,10 @@ func BenchmarkCommitTurns(b *testing.B) {
 					}
 				}
 				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*group), "us/turn")
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us/commit")
+				b.ReportMetric(float64(took[len(took)*95/100].Microseconds()), "p95-us/commit")
+				b.ReportMetric(float64(took[len(took)-1].Microseconds()), "max-us/commit")
 			})
 		}
 	}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +13,6 @@ const (
 	// cheaper than growing (see ahead).
 	checkpointPages = 4_000
 	restartPages    = 4_000
-	restartPatience = time.Second
 	lookEvery       = 50              // commits between looks at the log's length under load
 	idleAfter       = 2 * time.Second // without a commit: the log is copied back while nobody waits
 )
@@ -90,18 +90,25 @@ func (k *keeper) look(idle bool) {
 		if err != nil {
 			return
 		}
+		c.SetBusyTimeout(0)
 		k.conn = c
 	}
-	k.conn.SetBusyTimeout(0)
 	pages := k.checkpoint("NOOP")
 	if pages >= k.checkpointAt || idle && pages > 0 {
 		k.checkpoint("PASSIVE")
 	}
-	if pages >= k.restartAt && k.conn != nil {
-		// Only between two commits; without patience that moment never comes while there is always a next one.
-		k.conn.SetBusyTimeout(restartPatience)
-		k.checkpoint("RESTART")
+	if pages >= k.restartAt {
+		k.restart()
 	}
+}
+
+// restart makes the next commit begin the log anew. It needs the write lock, so it takes its turn among the writers: had
+// it a connection of its own, they would take it for another process and be courteous to it for a while. What is left
+// to copy is little. A reader that still needs the log, or another process that writes, puts it off to the next look.
+func (k *keeper) restart() {
+	_ = k.file.write(context.Background(), &member{operation: "checkpoint", alone: func(c *sqlite.Conn) error {
+		return prepared(c, "PRAGMA wal_checkpoint(RESTART)").each(func(*sqlite.Stmt) (bool, error) { return true, nil })
+	}})
 }
 
 // checkpoint gives the number of pages in the log.
