@@ -33,6 +33,7 @@ INSERT INTO instances VALUES (1, x'00', 1, 0);
 `
 
 var pragmas = []string{
+	"PRAGMA page_size = 2048", // as the store has
 	"PRAGMA journal_mode = WAL",
 	"PRAGMA synchronous = FULL",
 	"PRAGMA wal_autocheckpoint = 10000",

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	aheadBytes = 4 << 20   // of zeros, written at once; some 10 ms with the first commit
-	frameSize  = 24 + 4096 // a page in the log, with its header
+	aheadBytes = 4 << 20    // of zeros, written at once; some 10 ms with the first commit
+	frameMost  = 24 + 65536 // a page in the log, with its header, of whatever page size
 )
 
 // ahead keeps zeros in front of the end of the write-ahead log. A commit that overwrites blocks of the file costs half
@@ -53,9 +53,9 @@ func (a *ahead) extend(path string) {
 // endsInZeros: another process, or this one before, has written ahead and the room is not used up. No frame is zeros
 // alone, since its header has the number of a page.
 func (a *ahead) endsInZeros(size int64) bool {
-	var end [frameSize]byte
-	n, err := a.log.ReadAt(end[:min(size, frameSize)], max(0, size-frameSize))
-	return err == nil && end == [frameSize]byte{} && n == frameSize
+	var end [frameMost]byte
+	n, err := a.log.ReadAt(end[:min(size, frameMost)], max(0, size-frameMost))
+	return err == nil && end == [frameMost]byte{} && n == frameMost
 }
 
 // close is called before the writer's connection closes: the last one out deletes the log.

@@ -11,8 +11,8 @@ import (
 const (
 	// checkpointPages are copied back even under load. Then the log begins anew and overwrites what it has: that is
 	// cheaper than growing (see ahead).
-	checkpointPages = 4_000
-	restartPages    = 4_000
+	checkpointPages = 8_000
+	restartPages    = 8_000
 	lookEvery       = 50              // commits between looks at the log's length under load
 	idleAfter       = 2 * time.Second // without a commit: the log is copied back while nobody waits
 )

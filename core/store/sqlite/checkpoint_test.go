@@ -32,7 +32,7 @@ func TestTheLogDoesNotGrowWithoutBound(t *testing.T) {
 	k.restartAt = 1000
 	defer k.closeConn()
 	long := write()
-	if pages := long / 4096; pages < k.restartAt {
+	if pages := long / pageSize; pages < k.restartAt {
 		t.Fatalf("the log has %d pages: too few to be begun anew", pages)
 	}
 	k.look(false)

@@ -265,16 +265,21 @@ func prepareEnds(c *sqlite.Conn) error {
 	return nil
 }
 
+// pageSize of new databases. A commit writes each page whole that it changes, and a step changes seven of them by some
+// hundred bytes: with 4,096 it takes 15 % longer, with 1,024 groups of turns do.
+const pageSize = 2048
+
 // configure makes a connection the writer's.
 func configure(c *sqlite.Conn) error {
 	for _, pragma := range []string{
-		"PRAGMA auto_vacuum = INCREMENTAL", // only before the first table
+		fmt.Sprintf("PRAGMA page_size = %d", pageSize), // this and the next only before the first table
+		"PRAGMA auto_vacuum = INCREMENTAL",
 		"PRAGMA journal_mode = WAL",
 		"PRAGMA synchronous = FULL",
 		"PRAGMA fullfsync = ON", // macOS: fsync alone does not reach the disk
 		"PRAGMA temp_store = MEMORY",
 		"PRAGMA cache_size = -65536",
-		"PRAGMA wal_autocheckpoint = 16384", // only if the keeper falls behind
+		"PRAGMA wal_autocheckpoint = 32768", // only if the keeper falls behind
 	} {
 		mode := ""
 		if _, err := prepared(c, pragma).one(func(s *sqlite.Stmt) { mode = s.ColumnText(0) }); err != nil {
