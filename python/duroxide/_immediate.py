@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from duroxide import _frames
 from duroxide._codec import (
@@ -23,13 +23,10 @@ from duroxide._errors import InvalidArgument, RuntimeStateError
 from duroxide._locations import place, safe_encode
 from duroxide._payloads import PLAIN
 
-if TYPE_CHECKING:
-    from duroxide._driver import Execution
-
 _getframe = sys._getframe
 
-stepping: dict[int, Execution] = {}
-"""The execution that each thread is stepping now, by thread id."""
+stepping: dict[int, Any] = {}
+"""The execution (of _driver) that each thread is stepping now, by thread id."""
 
 
 class ImmediateCalls:
@@ -39,7 +36,7 @@ class ImmediateCalls:
 
     def __init__(self, instance_id: str) -> None:
         self.instance_id = instance_id
-        self._execution: Optional[Execution] = None
+        self._execution: Optional[object] = None
         self._payloads = PLAIN
         self._calls: list[bytes] = []
         self._kv: dict[str, tuple[str, int]] = {}

@@ -21,94 +21,20 @@ from duroxide._driver import standing_at
 from duroxide._errors import ConfigurationError
 from duroxide._frames import Op
 from duroxide._library import Library
+from duroxide._log_settings import (
+    FORMATS,
+    NAMES,
+    OFF,
+    PYTHON_LEVELS,
+    RANKS,
+    TARGETS,
+    from_environment,
+    from_level,
+    parse_filter,
+)
 from duroxide._records import about, line, python_record
 
 __all__ = ["init_tracing"]
-
-TARGETS = ("duroxide.orchestration", "duroxide.activity", "duroxide.engine")
-_RANKS = {"trace": 0, "debug": 0, "info": 1, "warn": 2, "warning": 2, "error": 3, "off": 4}
-_NAMES = ("debug", "info", "warn", "error", "off")
-_PYTHON_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
-_OFF = 4
-
-Filter = dict[str, int]
-"""The least rank that each target logs: 0 debug, 1 info, 2 warn, 3 error, 4 nothing."""
-
-
-def _directives(text: str) -> tuple[Optional[int], list[tuple[str, int]], list[str]]:
-    """The default rank of a filter, the ranks of targets of this package, and parts that make no sense."""
-    default: Optional[int] = None
-    named: list[tuple[str, int]] = []
-    unknown: list[str] = []
-    for part in filter(None, map(str.strip, text.split(","))):
-        target, equals, level = (piece.strip() for piece in part.rpartition("="))
-        rank = _RANKS.get(level.lower())
-        if not equals and rank is None and _is_own(level):
-            target, rank = level, 0  # a target alone: everything of it
-        if rank is not None and not target:
-            default = rank
-        elif rank is not None and _is_own(target):
-            named.append((target.replace("::", "."), rank))
-        elif not equals or _is_own(target):
-            unknown.append(part)
-    return default, named, unknown
-
-
-def _is_own(target: str) -> bool:
-    return target.replace("::", ".").partition(".")[0] == "duroxide"
-
-
-def _filter(default: Optional[int], named: list[tuple[str, int]]) -> Filter:
-    found: Filter = {}
-    for known in TARGETS:
-        fitting = [n for n in named if known == n[0] or known.startswith(n[0] + ".")]
-        if fitting:
-            found[known] = max(fitting, key=lambda n: len(n[0]))[1]
-        else:
-            found[known] = _OFF if default is None else default
-    return found
-
-
-def parse_filter(text: str) -> Filter:
-    """Parse a filter: parts with commas between, each a level or ``target=level``; unnamed targets log nothing.
-
-    Targets are written with ``::`` or ``.`` and stand for everything below them; parts for other software are
-    ignored.
-
-    Raises:
-        ConfigurationError: an unknown level, or nothing in it is for this package.
-    """
-    default, named, unknown = _directives(text)
-    if unknown:
-        level = unknown[0].rpartition("=")[2].strip()
-        raise ConfigurationError(
-            f"log level {level!r} is not known; use {', '.join(k for k in _RANKS if k != 'warning')}"
-        )
-    if default is None and not named:
-        raise ConfigurationError(f"{text!r} names neither a level nor a target of duroxide")
-    return _filter(default, named)
-
-
-def _from_level(level: str) -> Filter:
-    """The filter of the option log_level: a level is for traces, the engine itself logs warnings."""
-    rank = _RANKS.get(level.lower())
-    if rank is None:
-        return parse_filter(level)
-    return {TARGETS[0]: rank, TARGETS[1]: rank, TARGETS[2]: max(rank, 2)}
-
-
-def from_environment() -> tuple[Optional[Filter], str]:
-    """The filter that DUROXIDE_LOG sets, else RUST_LOG, else None; and what is wrong with DUROXIDE_LOG."""
-    wrong = ""
-    text = os.environ.get("DUROXIDE_LOG")
-    if text:
-        try:
-            return parse_filter(text), ""
-        except ConfigurationError as e:
-            wrong = f"DUROXIDE_LOG={text} is ignored: {e}"
-    # Other software shares this one: what it does not say about this package says nothing.
-    default, named, _ = _directives(os.environ.get("RUST_LOG", ""))
-    return (None if default is None and not named else _filter(default, named)), wrong
 
 
 class _File:
@@ -153,13 +79,11 @@ def init_tracing(log_file: str, log_level: Optional[str] = None, log_format: Opt
         True
     """
     global _file
-    from duroxide._options import LOG_FORMATS
-
     if log_level is not None:
         parse_filter(log_level)
     form = "compact" if log_format is None else log_format.lower()
-    if form not in LOG_FORMATS:
-        raise ConfigurationError(f"log_format must be one of {', '.join(LOG_FORMATS)}, got {log_format!r}")
+    if form not in FORMATS:
+        raise ConfigurationError(f"log_format must be one of {', '.join(FORMATS)}, got {log_format!r}")
     with _file_lock:
         if _file is not None:
             raise RuntimeError("Failed to init tracing: it has been initialised already")
@@ -191,7 +115,7 @@ class Log:
             level = level if _file.level is None else _file.level
             form = _file.form
         self._form = form
-        self._filter = _from_level(level) if self._environment is None else self._environment
+        self._filter = from_level(level) if self._environment is None else self._environment
         self._thread = threading.Thread(target=self._run, name="duroxide-log", daemon=True)
 
     def start(self) -> None:
@@ -229,20 +153,20 @@ class Log:
         wanted = {}
         for target in TARGETS:
             logger = logging.getLogger(target)
-            rank = _OFF
+            rank = OFF
             if _configured(logger):
                 effective = logger.getEffectiveLevel()
-                rank = next((i for i, n in enumerate(_PYTHON_LEVELS) if n >= effective), _OFF)
+                rank = next((i for i, n in enumerate(PYTHON_LEVELS) if n >= effective), OFF)
                 if self._environment is not None:
                     rank = max(rank, self._environment[target])
             if _to_stream(logger):
                 rank = min(rank, self._filter[target])
-            wanted[target] = _NAMES[rank]
+            wanted[target] = NAMES[rank]
         return wanted
 
     def _emit(self, record: dict[str, Any]) -> None:
         target, message, when = record["target"], record["message"], record["time"]
-        rank = _RANKS.get(record["level"], 1)
+        rank = RANKS.get(record["level"], 1)
         fields = {**self._service, **(record.get("fields") or {})}
         if "since_ms" in fields:
             # About code that is running now: only this side knows where it stands.
@@ -253,10 +177,10 @@ class Log:
         try:
             if (
                 _configured(logger)
-                and logger.isEnabledFor(_PYTHON_LEVELS[rank])
+                and logger.isEnabledFor(PYTHON_LEVELS[rank])
                 and (self._environment is None or rank >= self._environment[target])
             ):
-                logger.handle(python_record(target, _PYTHON_LEVELS[rank], message, when, fields))
+                logger.handle(python_record(target, PYTHON_LEVELS[rank], message, when, fields))
             if _to_stream(logger) and rank >= self._filter[target]:
                 self._write(line(target, record["level"], message, when, fields, self._form))
         except Exception:

@@ -16,13 +16,11 @@ from duroxide._codec import (
     milliseconds,
 )
 from duroxide._errors import ConfigurationError, InvalidArgument
+from duroxide._log_settings import FORMATS, parse_filter
 from duroxide._payloads import Codec, check_codec
 from duroxide._records import SERVICE_NAME
 
 __all__ = ["RuntimeOptions", "TagFilter"]
-
-LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "off")
-LOG_FORMATS = ("pretty", "json", "compact")
 
 
 def _tags(tags: Iterable[str], call: str) -> list[str]:
@@ -167,8 +165,6 @@ def _level(value: object, name: str) -> str:
     """A level, or a filter as in RUST_LOG."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {type(value).__name__}")
-    from duroxide._logging import parse_filter
-
     try:
         parse_filter(value)
     except ConfigurationError as e:
@@ -412,7 +408,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "worker_concurrency": (8, _count(1, 10_000)),
     "dispatcher_poll_interval_ms": (100, _time(1)),
     "log_level": ("info", _level),
-    "log_format": ("pretty", _one_of(LOG_FORMATS)),
+    "log_format": ("pretty", _one_of(FORMATS)),
     "service_name": (SERVICE_NAME, _text),
     "service_version": (None, _optional(_text)),
     "max_sessions_per_runtime": (10, _count(1)),

@@ -29,8 +29,8 @@ class Scheduling(ImmediateCalls):
 
     __slots__ = ("_dropped", "_names", "_open")
 
-    _open: int  # tasks that were made, and neither yielded nor told to be dropped
-    _dropped: list[Optional[Made]]  # those that were dropped without having been yielded; None: nobody is to know
+    _open: int
+    _dropped: list[Optional[Made]]
     _names: Names
 
     def _call(

@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterator
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
+from typing import Any, Callable, Generic, Optional, Protocol, TypeVar
 
 from duroxide import _frames
 from duroxide._codec import MAX_TAG_NAME_BYTES, identifier
 from duroxide._errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from duroxide._scheduling import Scheduling
 
 __all__ = ["ScheduledTask"]
 
@@ -36,6 +33,14 @@ TYPE_NAMES = (
 
 Made = tuple[CodeType, int, int, bytes, Optional[_frames.Extras]]
 """Where a task was made, and what it is: code, line, kind, name, extras."""
+
+
+class Maker(Protocol):
+    """What a task needs of the context that makes it."""
+
+    _open: int  # tasks that were made, and neither yielded nor told to be dropped
+    _dropped: list[Optional[Made]]  # those that were dropped without having been yielded; None: nobody is to know
+    _muted: bool
 
 
 def type_name(kind: int, extras: Optional[_frames.Extras]) -> str:
@@ -86,7 +91,7 @@ class ScheduledTask(Generic[T]):
 
     def __init__(
         self,
-        ctx: Scheduling,
+        ctx: Maker,
         kind: int,
         name: bytes = b"",
         payload: bytes = b"",
