@@ -56,6 +56,16 @@ var sessions = []scenario{
 		equalLists(h, "two", schedules(h.claimed(sessionClaim(nodeA, "", 2))), []int64{2, 3})
 		equal(h, "none", len(h.claimed(sessionClaim(nodeA, "", 0, "s", "t"))), 0)
 	}},
+	{"a claim that is full takes no session", func(h *harness) {
+		h.join(store.Node{ID: nodeA})
+		h.join(store.Node{ID: nodeB})
+		f := h.running("a")
+		f.jobs(replay.Job{}, replay.Job{}, replay.Job{Session: "s"}, replay.Job{})
+		full := sessionClaim(nodeA, "", 1)
+		full.Limit = 2
+		equalLists(h, "the oldest, up to the limit", schedules(h.claimed(full)), []int64{2, 3})
+		equalLists(h, "the session is free for others", schedules(h.claimed(sessionClaim(nodeB, "", 1))), []int64{4, 5})
+	}},
 	{"a released session is free at once", func(h *harness) {
 		h.join(store.Node{ID: nodeA, Label: "host-1"})
 		h.join(store.Node{ID: nodeB})
