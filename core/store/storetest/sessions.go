@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/duroxide/duroxide/core/replay"
@@ -131,5 +132,24 @@ var sessions = []scenario{
 		_ = job
 		r = a.claiming(sessionClaim(nodeA, "", 0, "s"), func(c *replay.Commit) { a.timer(c, h.clock.Now()+60_000) })
 		equal(h, "while the first runs", len(r.Jobs), 0)
+	}},
+	{"a commit with a session's job claims the oldest first and no more than its limit", func(h *harness) {
+		h.join(store.Node{ID: nodeA})
+		older, f := h.running("older"), h.running("a")
+		older.jobs(replay.Job{}, replay.Job{}, replay.Job{})
+		var claimed []string
+		c := sessionClaim(nodeA, "", 4)
+		c.Limit = 4
+		r := f.claiming(c, func(c *replay.Commit) {
+			for range 3 {
+				f.activity(c, replay.Job{})
+			}
+			f.activity(c, replay.Job{Session: "s"})
+		})
+		for i := range r.Jobs {
+			claimed = append(claimed, fmt.Sprint(r.Jobs[i].Instance, " ", r.Jobs[i].Schedule))
+		}
+		equalLists(h, "claimed", claimed, []string{"older 2", "older 3", "older 4", "a 2"})
+		equalLists(h, "what is left", schedules(h.claimed(c)), []int64{3, 4, 5})
 	}},
 }

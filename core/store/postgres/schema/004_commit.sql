@@ -183,7 +183,8 @@ BEGIN
                 attempt, retry_of, visible_at, node, token)
             SELECT nextval('{{.literal}}.duroxide_ids'), v_ids[w.member], t_execution[w.member], w.schedule, w.name, w.input,
                 w.session, w.tag, w.lane, w.timeout, w.attempt, w.retry_of, v_now,
-                CASE WHEN w.rank <= v_left[w.member] THEN p_claimer END, CASE WHEN w.rank <= v_left[w.member] THEN p_token END
+                CASE WHEN NOT p_after AND w.rank <= v_left[w.member] THEN p_claimer END,
+                CASE WHEN NOT p_after AND w.rank <= v_left[w.member] THEN p_token END
             FROM unnest(w_member, w_schedule, w_name, w_input, w_session, w_tag, w_lane, w_timeout, w_attempt, w_retry_of, w_rank)
                 AS w(member, schedule, name, input, session, tag, lane, timeout, attempt, retry_of, rank)
             WHERE v_ids[w.member] IS NOT NULL
