@@ -18,10 +18,10 @@ const answerColumns = `what, member, id, token, a, b, c, d, e, f, g, t1, t2, t3,
 
 const callCommit = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_commit(
 	$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29,
-	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54)`
+	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55)`
 
 const callStep = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41)`
+	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)`
 
 // groupSize bounds a call: with more turns their rows stay locked longer than the round trips cost that are saved.
 const groupSize = 64
@@ -216,7 +216,7 @@ func (c *committing) run(ctx context.Context, conn session) error {
 	if c.call.isStep() {
 		sql, args = callStep, c.call.stepArgs
 	}
-	err := each(ctx, conn, c.store.sql.in(sql), args(), func(rows pgx.Rows) error {
+	err := each(ctx, conn, c.store.sql.in(sql), args(conn.call), func(rows pgx.Rows) error {
 		var r answerRow
 		var token tokenScanner
 		if err := rows.Scan(&r.what, &r.member, &r.id, &token, &r.a, &r.b, &r.c, &r.d, &r.e, &r.f, &r.g,
@@ -333,9 +333,7 @@ func olderJob(r *answerRow) store.Job {
 }
 
 const (
-	// The row is locked: a server process that is still at it is waited for.
-	turnNow = `SELECT i.id, i.turn, i.used_queues, i.node FROM {schema}.duroxide_instances i WHERE i.instance = $1 AND i.life = $2
-		FOR NO KEY UPDATE`
+	turnNow      = `SELECT i.id, i.turn, i.used_queues, i.node FROM {schema}.duroxide_instances i WHERE i.instance = $1 AND i.life = $2`
 	turnRecorded = `SELECT EXISTS (SELECT FROM {schema}.duroxide_history WHERE instance_id = $1 AND execution = $2 AND first_event = $3
 		AND events = $4)`
 	callUntaken = `SELECT what, ` + messageColumns + ` FROM {schema}.duroxide_untaken($1, $2, {schema}.duroxide_now())`

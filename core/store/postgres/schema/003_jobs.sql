@@ -6,7 +6,7 @@
 -- enough: rows that are not taken are not touched, and no session is taken whose job has to wait. Some more candidates than
 -- needed are read, because other nodes may be after the same ones.
 CREATE FUNCTION {{.schema}}.duroxide_claim(p_now bigint, p_limit bigint, p_node text, p_token uuid, p_names text[], p_tags text[],
-    p_any boolean, p_held text[], p_may_take integer, p_label text)
+    p_any boolean, p_held text[], p_may_take integer, p_label text, p_call bigint DEFAULT NULL)
 RETURNS TABLE (id bigint, instance text, life text, execution bigint, schedule bigint, name text, input text, session text,
     tag text, timeout_ms bigint, attempt integer, retry_of bigint, suspect boolean, attempts integer, orchestration text,
     version text)
@@ -17,6 +17,7 @@ DECLARE
     v_since  bigint[]; -- visible_at of the plain ones
     v_chosen bigint[] := '{}';
     v_take   integer := p_may_take;
+    v_sure   boolean;
     s        record;
 BEGIN
     WITH RECURSIVE lanes AS (
@@ -95,6 +96,9 @@ BEGIN
     SELECT c.id, i.instance, i.life, c.execution, c.schedule, c.name, c.input, c.session, c.tag, c.timeout_ms, c.attempt, c.retry_of,
         c.suspect, c.attempts, i.name, i.version
     FROM claimed c JOIN {{.schema}}.duroxide_instances i ON i.id = c.instance_id ORDER BY c.visible_at, c.id;
+    IF p_call IS NOT NULL THEN
+        v_sure := {{.schema}}.duroxide_confirm(p_call);
+    END IF;
 END
 $duroxide$;
 

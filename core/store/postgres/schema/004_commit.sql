@@ -35,7 +35,8 @@ CREATE FUNCTION {{.schema}}.duroxide_commit(
     h_member integer[], h_execution bigint[], h_first bigint[], h_last bigint[], h_events text[],
     w_member integer[], w_schedule bigint[], w_name text[], w_input text[], w_session text[], w_tag text[], w_lane bigint[],
     w_timeout bigint[], w_attempt integer[], w_retry_of bigint[], w_rank bigint[],
-    p_token uuid, p_after boolean, p_names text[], p_tags text[], p_any boolean, p_held text[], p_may_take integer, p_label text)
+    p_token uuid, p_after boolean, p_names text[], p_tags text[], p_any boolean, p_held text[], p_may_take integer, p_label text,
+    p_call bigint)
 RETURNS TABLE (what integer, member integer, id bigint, token uuid, a bigint, b bigint, c bigint, d bigint, e bigint, f bigint,
     g bigint, t1 text, t2 text, t3 text, t4 text, t5 text, t6 text, t7 text, t8 text)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $duroxide$
@@ -49,6 +50,7 @@ DECLARE
     v_count   bigint;
     v_left    bigint[];
     v_over    bigint[];
+    v_sure    boolean;
     v_lives   text[];
     r         record;
 BEGIN
@@ -282,6 +284,7 @@ BEGIN
         FROM (SELECT v_ids[n] AS id, t_open[n]::jsonb AS open FROM generate_subscripts(t_open, 1) n WHERE v_ids[n] IS NOT NULL AND t_how[n] <> 1) t
         WHERE m.instance_id = t.id AND m.kind = 'mail' AND (m.visible_at IS NOT NULL) <> (t.open ? m.name);
     END IF;
+    v_sure := {{.schema}}.duroxide_confirm(p_call);
     RETURN QUERY SELECT 1, n, NULL::bigint, NULL::uuid, v_now, v_count, v_custom[n], NULL::bigint, NULL::bigint, NULL::bigint,
         NULL::bigint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM generate_subscripts(v_ids, 1) n WHERE v_ids[n] IS NOT NULL;
