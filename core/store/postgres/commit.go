@@ -23,9 +23,6 @@ const callCommit = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_commit(
 const callStep = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
 	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)`
 
-// groupSize bounds a call: with more turns their rows stay locked longer than the round trips cost that are saved.
-const groupSize = 64
-
 // CommitTurns implements [store.Store].
 func (s *Store) CommitTurns(ctx context.Context, node store.NodeID, turns []store.Turn) ([]store.TurnResult, error) {
 	if s.closed.Load() {
@@ -70,27 +67,6 @@ func (s *Store) CommitTurns(ctx context.Context, node store.NodeID, turns []stor
 		return nil, worst
 	}
 	return results, nil
-}
-
-// split cuts the turns into groups of one call each: not too many, no instance twice, and with equal claims.
-func split(turns []store.Turn, members []int) [][]int {
-	var groups [][]int
-	for len(members) > 0 {
-		n := 1
-		for n < len(members) && n < groupSize && turns[members[n]].Instance != turns[members[n-1]].Instance &&
-			claimsAlike(&turns[members[0]].Claim, &turns[members[n]].Claim) {
-			n++
-		}
-		groups = append(groups, members[:n])
-		members = members[n:]
-	}
-	return groups
-}
-
-// claimsAlike reports whether one filter serves both. What a node serves does not change between the turns of a group.
-func claimsAlike(a, b *store.Claim) bool {
-	return a.Limit <= 0 || b.Limit <= 0 || a.Node == b.Node && a.Label == b.Label && len(a.Activities) == len(b.Activities) &&
-		a.Tags.Any == b.Tags.Any && a.Tags.Untagged == b.Tags.Untagged && slices.Equal(a.Tags.Tags, b.Tags.Tags)
 }
 
 // commitGroup commits turns in one call, and again without those whose jobs turned out to be lost.

@@ -85,6 +85,13 @@ func (s *Store) Enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 	return s.enqueues.do(ctx, messages)
 }
 
+func weightOfMessages(messages []store.Enqueue) (bytes int) {
+	for i := range messages {
+		bytes += len(messages[i].Message.Data)
+	}
+	return bytes
+}
+
 // enqueueAll does the work of several calls in one.
 func (s *Store) enqueueAll(ctx context.Context, calls [][]store.Enqueue) ([][]bool, error) {
 	stored, err := s.enqueue(ctx, slices.Concat(calls...))

@@ -32,6 +32,8 @@ type newcomer struct {
 	node store.NodeID // that adopts it
 }
 
+func (n newcomer) weight() int { return len(n.Input) }
+
 // beginning is what came of it.
 type beginning struct {
 	started bool
