@@ -57,12 +57,13 @@ BEGIN
     -- The arrays are in the order of the ids, and joined row by row: that is the order in which rows are locked.
     v_now := {{.schema}}.duroxide_now();
     IF 2 = ANY (t_how) THEN
-        -- When the execution that ends began is read before its row moves on.
+        -- When the execution that ends began is read before its row moves on. All rows are locked first: in their order.
+        PERFORM 1 FROM {{.schema}}.duroxide_instances i WHERE i.instance = ANY (t_instance) ORDER BY i.instance FOR NO KEY UPDATE;
         INSERT INTO {{.schema}}.duroxide_executions (instance_id, execution, status, output, started_at, completed_at, event_count)
         SELECT i.id, t.execution, 'ContinuedAsNew', t.output, i.started_at, v_now, t.last
         FROM unnest(t_instance, t_life, t_expect, t_execution, t_output, t_last, t_how) t(instance, life, expect, execution, output, last, how)
-        JOIN LATERAL (SELECT i.id, i.started_at FROM {{.schema}}.duroxide_instances i
-            WHERE i.instance = t.instance AND i.life = t.life AND i.turn = t.expect AND i.execution = t.execution FOR NO KEY UPDATE) i ON true
+        JOIN {{.schema}}.duroxide_instances i
+            ON i.instance = t.instance AND i.life = t.life AND i.turn = t.expect AND i.execution = t.execution
         WHERE t.how = 2;
     END IF;
     WITH u AS (
