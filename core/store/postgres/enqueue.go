@@ -130,7 +130,8 @@ func (s *Store) enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 			t = tidings{}
 			clear(stored)
 			sent := s.clock.local()
-			return each(ctx, c, s.sql.in(callEnqueue), []any{int64(earlyMailLimit), instances, kind, ids, names, data, c.call}, func(rows pgx.Rows) error {
+			args := []any{int64(earlyMailLimit), instances, kind, ids, names, data, c.call}
+			return each(ctx, c, s.sql.in(callEnqueue), args, func(rows pgx.Rows) error {
 				var ord int
 				var kept bool
 				var visible *int64

@@ -17,7 +17,8 @@ import (
 const (
 	callBegin = `SELECT n.at, b.life, b.message FROM (SELECT {schema}.duroxide_now() AS at) n LEFT JOIN LATERAL
 		{schema}.duroxide_begin(n.at, $1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL, NULL, $9) b ON true`
-	callStart  = `SELECT started, at, message, removed, lost_id, lost_token FROM {schema}.duroxide_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+	callStart = `SELECT started, at, message, removed, lost_id, lost_token
+		FROM {schema}.duroxide_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	livesFound = `SELECT i.life FROM {schema}.duroxide_instances i WHERE i.instance = ANY ($1) AND i.life = ANY ($2)`
 )
 
@@ -114,7 +115,8 @@ func (s *Store) begin(ctx context.Context, all []newcomer) ([]beginning, error) 
 		run: func(ctx context.Context, c session) error {
 			clear(results)
 			sent := s.clock.local()
-			return each(ctx, c, s.sql.in(callBegin), []any{node, instance, life, turn, name, version, input, delay, c.call}, func(rows pgx.Rows) error {
+			args := []any{node, instance, life, turn, name, version, input, delay, c.call}
+			return each(ctx, c, s.sql.in(callBegin), args, func(rows pgx.Rows) error {
 				var at int64
 				var begun *string
 				var message *int64
