@@ -21,12 +21,12 @@ var columnNames = regexp.MustCompile(`(\w+) [^,]+`)
 
 const answerKept = `SELECT EXISTS (SELECT FROM {schema}.duroxide_answers WHERE call = $1)`
 
-// sql is the statement with the id of the call as its last parameter, the n-th.
+// sql is the statement with the key of its answer and the call as its last parameters, of which the n-th is the first.
 func (k kept) sql(n int) string {
 	return fmt.Sprintf(`WITH answer AS MATERIALIZED (%s),
 		kept AS (INSERT INTO {schema}.duroxide_answers (call, answer, inserted_at)
-			SELECT $%d::uuid, json_agg(answer), {schema}.duroxide_now() FROM answer)
-		SELECT %s FROM answer`, k.statement, n, k.names())
+			SELECT $%d::uuid, json_agg(answer), {schema}.duroxide_now() FROM answer HAVING {schema}.duroxide_confirm($%d))
+		SELECT %s FROM answer`, k.statement, n, n+1, k.names())
 }
 
 func (k kept) again() string {
@@ -38,21 +38,20 @@ func (k kept) names() string { return columnNames.ReplaceAllString(k.columns, "$
 
 // writeKept runs a statement; scan gets each row of its answer, after begin was called.
 func (s *Store) writeKept(ctx context.Context, operation string, k kept, args []any, begin func(), scan func(pgx.Rows) error) error {
-	call := uuid(history.NewToken())
-	args = append(args[:len(args):len(args)], call)
+	key := uuid(history.NewToken())
 	return s.write(ctx, write{
 		operation: operation,
 		run: func(ctx context.Context, c session) error {
 			begin()
-			return each(ctx, c, s.sql.in(k.sql(len(args))), args, scan)
+			return each(ctx, c, s.sql.in(k.sql(len(args)+1)), append(args[:len(args):len(args)], key, c.call), scan)
 		},
 		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
-			applied, err = exists(ctx, q, s.sql.in(answerKept), call)
+			applied, err = exists(ctx, q, s.sql.in(answerKept), key)
 			if err != nil || !applied {
 				return false, true, err
 			}
 			begin()
-			return true, true, each(ctx, q, s.sql.in(k.again()), []any{call}, scan)
+			return true, true, each(ctx, q, s.sql.in(k.again()), []any{key}, scan)
 		},
 	})
 }

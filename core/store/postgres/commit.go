@@ -18,13 +18,10 @@ const answerColumns = `what, member, id, token, a, b, c, d, e, f, g, t1, t2, t3,
 
 const callCommit = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_commit(
 	$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29,
-	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54)`
+	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55)`
 
 const callStep = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41)`
-
-// groupSize bounds a call: with more turns their rows stay locked longer than the round trips cost that are saved.
-const groupSize = 64
+	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)`
 
 // CommitTurns implements [store.Store].
 func (s *Store) CommitTurns(ctx context.Context, node store.NodeID, turns []store.Turn) ([]store.TurnResult, error) {
@@ -70,27 +67,6 @@ func (s *Store) CommitTurns(ctx context.Context, node store.NodeID, turns []stor
 		return nil, worst
 	}
 	return results, nil
-}
-
-// split cuts the turns into groups of one call each: not too many, no instance twice, and with equal claims.
-func split(turns []store.Turn, members []int) [][]int {
-	var groups [][]int
-	for len(members) > 0 {
-		n := 1
-		for n < len(members) && n < groupSize && turns[members[n]].Instance != turns[members[n-1]].Instance &&
-			claimsAlike(&turns[members[0]].Claim, &turns[members[n]].Claim) {
-			n++
-		}
-		groups = append(groups, members[:n])
-		members = members[n:]
-	}
-	return groups
-}
-
-// claimsAlike reports whether one filter serves both. What a node serves does not change between the turns of a group.
-func claimsAlike(a, b *store.Claim) bool {
-	return a.Limit <= 0 || b.Limit <= 0 || a.Node == b.Node && a.Label == b.Label && len(a.Activities) == len(b.Activities) &&
-		a.Tags.Any == b.Tags.Any && a.Tags.Untagged == b.Tags.Untagged && slices.Equal(a.Tags.Tags, b.Tags.Tags)
 }
 
 // commitGroup commits turns in one call, and again without those whose jobs turned out to be lost.
@@ -216,7 +192,7 @@ func (c *committing) run(ctx context.Context, conn session) error {
 	if c.call.isStep() {
 		sql, args = callStep, c.call.stepArgs
 	}
-	err := each(ctx, conn, c.store.sql.in(sql), args(), func(rows pgx.Rows) error {
+	err := each(ctx, conn, c.store.sql.in(sql), args(conn.call), func(rows pgx.Rows) error {
 		var r answerRow
 		var token tokenScanner
 		if err := rows.Scan(&r.what, &r.member, &r.id, &token, &r.a, &r.b, &r.c, &r.d, &r.e, &r.f, &r.g,
@@ -333,9 +309,7 @@ func olderJob(r *answerRow) store.Job {
 }
 
 const (
-	// The row is locked: a server process that is still at it is waited for.
-	turnNow = `SELECT i.id, i.turn, i.used_queues, i.node FROM {schema}.duroxide_instances i WHERE i.instance = $1 AND i.life = $2
-		FOR NO KEY UPDATE`
+	turnNow      = `SELECT i.id, i.turn, i.used_queues, i.node FROM {schema}.duroxide_instances i WHERE i.instance = $1 AND i.life = $2`
 	turnRecorded = `SELECT EXISTS (SELECT FROM {schema}.duroxide_history WHERE instance_id = $1 AND execution = $2 AND first_event = $3
 		AND events = $4)`
 	callUntaken = `SELECT what, ` + messageColumns + ` FROM {schema}.duroxide_untaken($1, $2, {schema}.duroxide_now())`

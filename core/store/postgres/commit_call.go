@@ -420,7 +420,7 @@ func (r *rest) text() *string {
 }
 
 // args are the parameters of duroxide_commit, in its order.
-func (c *commitCall) args() []any {
+func (c *commitCall) args(call int64) []any {
 	t, w := &c.turn, &c.work
 	return []any{
 		c.node, c.claimer, c.lease, c.mail, c.rest.text(),
@@ -431,7 +431,7 @@ func (c *commitCall) args() []any {
 		list(c.batch.member), list(c.batch.execution), list(c.batch.first), list(c.batch.last), list(c.batch.events),
 		list(w.member), list(w.schedule), list(w.name), list(w.input), list(w.session), list(w.tag), list(w.lane), list(w.timeout),
 		list(w.attempt), list(w.retryOf), list(w.claimRank),
-		uuid(c.token), c.inSessions, c.filter.names, c.filter.tags, c.filter.any, c.filter.held, c.mayTake, c.label,
+		uuid(c.token), c.inSessions, c.filter.names, c.filter.tags, c.filter.any, c.filter.held, c.mayTake, c.label, call,
 	}
 }
 
@@ -446,7 +446,7 @@ func (c *commitCall) isStep() bool {
 const stepJobs = 4
 
 // stepArgs are the parameters of duroxide_step, in its order.
-func (c *commitCall) stepArgs() []any {
+func (c *commitCall) stepArgs(call int64) []any {
 	t, w, b := &c.turn, &c.work, &c.batch
 	var first, last *int64
 	var events *string
@@ -460,7 +460,7 @@ func (c *commitCall) stepArgs() []any {
 		list(c.message.row), list(c.job.id), list(c.job.token), first, last, events,
 		list(w.schedule), list(w.name), list(w.input), list(w.tag), list(w.lane), list(w.timeout), list(w.attempt), list(w.retryOf),
 		list(w.claimRank),
-		c.claimer, t.limit[0], uuid(c.token), c.filter.names, c.filter.tags, c.filter.any, c.filter.held, c.mayTake, c.label,
+		c.claimer, t.limit[0], uuid(c.token), c.filter.names, c.filter.tags, c.filter.any, c.filter.held, c.mayTake, c.label, call,
 	}
 }
 

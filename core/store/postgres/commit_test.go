@@ -132,3 +132,56 @@ func TestMailThatCrossesTheEndOfItsInstanceIsDiscarded(t *testing.T) {
 		t.Errorf("come upon: %v, %v, %d left", ready, err, left())
 	}
 }
+
+// Two groups that share instances never wait for each other: also one in which an execution continues as new has locked
+// nothing behind the row that it waits for.
+func TestGroupsLockRowsInTheOrderOfTheirIDs(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	x := newSteps(t, s, 3)
+	for i := range x.turns {
+		x.turns[i].Expect, x.turns[i].New, x.turns[i].Claim = x.turns[i].New, history.NewToken(), store.Claim{}
+		x.turns[i].Commit = &replay.Commit{Execution: 1, Events: []history.Event{{ID: 2, Kind: history.ExternalEvent, Name: "e"}}}
+	}
+	x.turns[1].Commit.Status = replay.ContinuedAsNew
+	x.turns[1].Commit.Next = &history.Event{ID: 1, Kind: history.OrchestrationStarted, Name: "sequence", Version: "1.0.0"}
+	slices.Reverse(x.turns)
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	lock := s.sql.in("SELECT FROM {schema}.duroxide_instances WHERE instance = $1 FOR NO KEY UPDATE NOWAIT")
+	if _, err := tx.Exec(ctx, lock, "instance-0"); err != nil {
+		t.Fatal(err)
+	}
+	committed := make(chan error, 1)
+	go func() {
+		results, err := s.CommitTurns(ctx, "n", x.turns)
+		for i := range results {
+			err = errors.Join(err, results[i].Err)
+		}
+		committed <- err
+	}()
+	conn, err := s.pool.Acquire(ctx) // a transaction sees always the same of others
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	seen := &barrier{conn: conn.Conn(), schema: s.schema}
+	until(t, "the group waits", func() bool { return len(seen.processes(t, "wait_event_type = 'Lock'")) > 0 })
+	for _, behind := range []string{"instance-1", "instance-2"} {
+		if _, err := tx.Exec(ctx, lock, behind); err != nil {
+			t.Errorf("%s: %v", behind, err)
+			break
+		}
+	}
+	_ = tx.Rollback(ctx)
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+	executions, err := s.Executions(ctx, "instance-1")
+	if err != nil || len(executions) != 2 {
+		t.Errorf("%v, %v", executions, err)
+	}
+}

@@ -47,5 +47,7 @@
 // What may pass by itself (a fail-over, a deadlock, a full server) is tried again a few times, then reported as retryable.
 // When the connection breaks while a write is under way, the write is looked up before it is answered: by the token of the
 // turn, the life of the instance, the id of the message; and where no row could tell, by the answer, which is stored with
-// what the call has done and kept for five minutes.
+// what the call has done and kept for five minutes. The server may still be at it then, or get it later. So every call has a
+// number, which it confirms as the last thing in its transaction, and before anybody looks the number is voided: a write of
+// which was said that it has not come through never will.
 package postgres

@@ -13,7 +13,7 @@ import (
 // earlyMailLimit bounds the mail that is kept for an id that was not started.
 const earlyMailLimit = 10_000
 
-const callEnqueue = `SELECT ord, stored, visible_at, at FROM {schema}.duroxide_enqueue($1, $2, $3, $4, $5, $6)`
+const callEnqueue = `SELECT ord, stored, visible_at, at FROM {schema}.duroxide_enqueue($1, $2, $3, $4, $5, $6, $7)`
 
 // messageStored finds a client's message wherever it has got to.
 const messageStored = `SELECT
@@ -25,7 +25,7 @@ const messageStored = `SELECT
 		AND instance_id = (SELECT id FROM {schema}.duroxide_instances WHERE instance = $1))`
 
 const callRaise = `SELECT what, id, n1, n2, n3, n4, t1, t2, t3, t4, t5, turn, used, parent, parent_life, parent_execution, parent_schedule,
-	node, attempts, at FROM {schema}.duroxide_raise($1, $2, $3, $4, $5, $6, $7)`
+	node, attempts, at FROM {schema}.duroxide_raise($1, $2, $3, $4, $5, $6, $7, $8)`
 
 // raise stores one message for an instance that this process has in memory at a turn, and reads along what its next turn
 // needs.
@@ -38,7 +38,7 @@ func (s *Store) raise(ctx context.Context, e *store.Enqueue, have history.Token)
 			t, stored = tidings{}, false
 			l := loading{snapshot: &store.Snapshot{Instance: e.Instance}}
 			sent := s.clock.local()
-			args := []any{int64(earlyMailLimit), e.Instance, m.Kind.String(), m.ID, m.Name, optional(m.Data), uuid(have)}
+			args := []any{int64(earlyMailLimit), e.Instance, m.Kind.String(), m.ID, m.Name, optional(m.Data), uuid(have), c.call}
 			if err := each(ctx, c, s.sql.in(callRaise), args, l.add); err != nil {
 				return err
 			}
@@ -85,6 +85,13 @@ func (s *Store) Enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 	return s.enqueues.do(ctx, messages)
 }
 
+func weightOfMessages(messages []store.Enqueue) (bytes int) {
+	for i := range messages {
+		bytes += len(messages[i].Message.Data)
+	}
+	return bytes
+}
+
 // enqueueAll does the work of several calls in one.
 func (s *Store) enqueueAll(ctx context.Context, calls [][]store.Enqueue) ([][]bool, error) {
 	stored, err := s.enqueue(ctx, slices.Concat(calls...))
@@ -123,7 +130,8 @@ func (s *Store) enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, 
 			t = tidings{}
 			clear(stored)
 			sent := s.clock.local()
-			return each(ctx, c, s.sql.in(callEnqueue), []any{int64(earlyMailLimit), instances, kind, ids, names, data}, func(rows pgx.Rows) error {
+			args := []any{int64(earlyMailLimit), instances, kind, ids, names, data, c.call}
+			return each(ctx, c, s.sql.in(callEnqueue), args, func(rows pgx.Rows) error {
 				var ord int
 				var kept bool
 				var visible *int64

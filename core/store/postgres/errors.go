@@ -53,11 +53,23 @@ func trouble(operation string, err error) error {
 // isRefused reports that a value can never be stored: class 22 is about its form, class 54 about its size.
 func isRefused(err error) bool {
 	code := sqlState(err)
-	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54")
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54") || isTooLarge(err)
+}
+
+// isTooLarge reports that a value is larger than the protocol or the server takes. The driver has no name for it, nor has
+// the server.
+func isTooLarge(err error) bool {
+	if code := sqlState(err); code != "" {
+		return code == "XX000" && strings.Contains(err.Error(), "invalid memory alloc request size")
+	}
+	return strings.Contains(err.Error(), "message body too large")
 }
 
 // told adds what to do to errors whose own text does not say it.
 func told(err error) error {
+	if isTooLarge(err) {
+		return fmt.Errorf("more than the 1 GiB that PostgreSQL takes; keep large values elsewhere and pass references (%w)", err)
+	}
 	if sqlState(err) == "57014" {
 		return fmt.Errorf("the statement was cancelled; is statement_timeout of the user or database too short? (%w)", err)
 	}
@@ -83,7 +95,10 @@ func isPassing(err error) bool {
 		return known.Retryable
 	}
 	code := sqlState(err)
-	if code == "" {
+	switch {
+	case isTooLarge(err):
+		return false
+	case code == "":
 		return isBrokenConnection(err)
 	}
 	switch code {

@@ -9,6 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/duroxide/duroxide/core/store"
 )
 
 // connectError is what connecting gives to a server that behaves so, with TLS where there is some.
@@ -70,6 +73,31 @@ func TestConnectingIsInVainOnlyWhenEveryAttemptIs(t *testing.T) {
 	} {
 		if got := isPermanentConnect(c.err); got != c.permanent {
 			t.Errorf("%v: permanent is %v, want %v", c.err, got, c.permanent)
+		}
+	}
+}
+
+// unsent is an error of the driver about what it has not sent.
+type unsent struct{ error }
+
+func (unsent) SafeToRetry() bool { return true }
+
+func TestWhatIsTooLargeIsRefused(t *testing.T) {
+	// The driver's own word for it.
+	_, tooLarge := (&pgproto3.CopyData{Data: make([]byte, 1<<30)}).Encode(nil)
+	for _, c := range []struct {
+		err     error
+		refused bool
+	}{
+		{unsent{fmt.Errorf("flush: %w", tooLarge)}, true},
+		{&pgconn.PgError{Severity: "ERROR", Code: "XX000", Message: "invalid memory alloc request size 1073741824"}, true},
+		{&pgconn.PgError{Severity: "ERROR", Code: "54000", Message: "array size exceeds the maximum allowed (1073741823)"}, true},
+		{unsent{errors.New("broken pipe")}, false},
+		{&pgconn.PgError{Severity: "ERROR", Code: "XX000", Message: "tuple concurrently updated"}, false},
+	} {
+		err := trouble("commit", c.err)
+		if store.IsRefused(err) != c.refused || store.IsRetryable(err) == c.refused {
+			t.Errorf("%v: refused is %v, retryable %v", err, store.IsRefused(err), store.IsRetryable(err))
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 const (
 	callClaim = `SELECT id, instance, life, execution, schedule, name, input, session, tag, timeout_ms, attempt, retry_of, suspect, attempts,
 		orchestration, version
-		FROM {schema}.duroxide_claim({schema}.duroxide_now(), $1, $2, $3, $4, $5, $6, $7, $8, $9)`
+		FROM {schema}.duroxide_claim({schema}.duroxide_now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	jobsOfToken = `SELECT j.id, i.instance, i.life, j.execution, j.schedule, j.name, j.input, j.session, j.tag, j.timeout_ms, j.attempt,
 		j.retry_of, j.suspect, j.attempts, i.name, i.version
 		FROM {schema}.duroxide_jobs j JOIN {schema}.duroxide_instances i ON i.id = j.instance_id
@@ -96,7 +96,7 @@ func (s *Store) ClaimJobs(ctx context.Context, c store.Claim) ([]store.Job, erro
 		run: func(ctx context.Context, conn session) error {
 			jobs = nil
 			return each(ctx, conn, s.sql.in(callClaim), []any{
-				int64(c.Limit), string(c.Node), uuid(token), f.names, f.tags, f.any, f.held, c.MayTake, c.Label,
+				int64(c.Limit), string(c.Node), uuid(token), f.names, f.tags, f.any, f.held, c.MayTake, c.Label, conn.call,
 			}, collect)
 		},
 		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {

@@ -16,10 +16,10 @@ const (
 	insertNode = `INSERT INTO {schema}.duroxide_nodes (node, label, counter, lease_ms, until, boot, namespace, pid, started, orchestrations,
 		activities, joined_at)
 		SELECT $1, $2, 1, $3, at + $3, $4, $5, $6, $7, $8, $9, at FROM (SELECT {schema}.duroxide_now() AS at) t
-		WHERE (SELECT value::integer FROM {schema}.duroxide_meta WHERE key = 'min_writer') <= $10
+		WHERE (SELECT value::integer FROM {schema}.duroxide_meta WHERE key = 'min_writer') <= $10 AND {schema}.duroxide_confirm($11)
 		RETURNING until, joined_at`
 	callRenew = `SELECT until, min_writer, at, ready, jobs, next_due, strays, o_node, o_until, o_boot, o_namespace, o_pid, o_started
-		FROM {schema}.duroxide_renew($1, $2, $3, $4, $5, $6)`
+		FROM {schema}.duroxide_renew($1, $2, $3, $4, $5, $6, $7)`
 	nodeRow     = `SELECT counter, until FROM {schema}.duroxide_nodes WHERE node = $1`
 	callBury    = `SELECT gone, jobs, ready FROM {schema}.duroxide_bury($1, $2)`
 	selectNodes = `SELECT node, until, until < (SELECT {schema}.duroxide_now()), coalesce(boot, ''), coalesce(namespace, ''), coalesce(pid, 0),
@@ -115,7 +115,7 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 		run: func(ctx context.Context, c session) error {
 			sent := s.clock.local()
 			err := c.QueryRow(ctx, s.sql.in(insertNode), string(n.ID), n.Label, n.LeaseMS, optional(p.boot), optional(p.namespace),
-				optionalInt(p.pid), optional(p.started), list(n.Orchestrations), list(n.Activities), writerVersion).Scan(&l.Until, &at)
+				optionalInt(p.pid), optional(p.started), list(n.Orchestrations), list(n.Activities), writerVersion, c.call).Scan(&l.Until, &at)
 			if err == nil {
 				s.clock.heard(sent, at)
 			}
@@ -150,7 +150,7 @@ func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
 			var ready, jobs, strays bool
 			var o neighbours
 			sent := s.clock.local()
-			err := c.QueryRow(ctx, s.sql.in(callRenew), node, l.Counter, l.Node.LeaseMS, writerVersion, s.news.channel, s.news.mark()).
+			err := c.QueryRow(ctx, s.sql.in(callRenew), node, l.Counter, l.Node.LeaseMS, writerVersion, s.news.channel, s.news.mark(), c.call).
 				Scan(&extended, &minWriter, &at, &ready, &jobs, &nextDue, &strays, &o.node, &o.until, &o.boot, &o.namespace, &o.pid, &o.started)
 			if err != nil {
 				return err

@@ -38,7 +38,13 @@ func (s *Store) Revive(ctx context.Context, r store.Revival) error {
 		operation: fmt.Sprintf("revive %q", r.Instance),
 		run: func(ctx context.Context, c session) error {
 			t = tidings{}
-			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return s.revive(ctx, tx, &r, &t) })
+			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+				if err := s.revive(ctx, tx, &r, &t); err != nil {
+					return err
+				}
+				_, err := tx.Exec(ctx, s.sql.in(callConfirm), c.call)
+				return err
+			})
 		},
 		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
 			t = tidings{}

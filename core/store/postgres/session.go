@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -13,11 +14,13 @@ import (
 type session struct {
 	*pgxpool.Conn
 	prepared bool
+	// call names what a write does by it: see [Store.lookUp]. Every try has its own.
+	call int64
 }
 
 func newSession(c *pgxpool.Conn) session {
 	is, ok := c.Conn().PgConn().CustomData()[direct].(bool)
-	return session{Conn: c, prepared: ok && is}
+	return session{Conn: c, prepared: ok && is, call: rand.Int64()}
 }
 
 // Query runs a statement for its rows.

@@ -16,8 +16,9 @@ import (
 //nolint:dupword // columns
 const (
 	callBegin = `SELECT n.at, b.life, b.message FROM (SELECT {schema}.duroxide_now() AS at) n LEFT JOIN LATERAL
-		{schema}.duroxide_begin(n.at, $1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL, NULL) b ON true`
-	callStart  = `SELECT started, at, message, removed, lost_id, lost_token FROM {schema}.duroxide_start($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+		{schema}.duroxide_begin(n.at, $1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL, NULL, $9) b ON true`
+	callStart = `SELECT started, at, message, removed, lost_id, lost_token
+		FROM {schema}.duroxide_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	livesFound = `SELECT i.life FROM {schema}.duroxide_instances i WHERE i.instance = ANY ($1) AND i.life = ANY ($2)`
 )
 
@@ -31,6 +32,8 @@ type newcomer struct {
 	turn history.Token
 	node store.NodeID // that adopts it
 }
+
+func (n newcomer) weight() int { return len(n.Input) }
 
 // beginning is what came of it.
 type beginning struct {
@@ -112,7 +115,8 @@ func (s *Store) begin(ctx context.Context, all []newcomer) ([]beginning, error) 
 		run: func(ctx context.Context, c session) error {
 			clear(results)
 			sent := s.clock.local()
-			return each(ctx, c, s.sql.in(callBegin), []any{node, instance, life, turn, name, version, input, delay}, func(rows pgx.Rows) error {
+			args := []any{node, instance, life, turn, name, version, input, delay, c.call}
+			return each(ctx, c, s.sql.in(callBegin), args, func(rows pgx.Rows) error {
 				var at int64
 				var begun *string
 				var message *int64
@@ -155,7 +159,7 @@ func (s *Store) restart(ctx context.Context, operation string, n *newcomer) (b b
 			b = beginning{}
 			sent := s.clock.local()
 			err := c.QueryRow(ctx, s.sql.in(callStart), n.Instance, n.life, uuid(n.turn), n.Name, n.Version, n.Input, max(n.DelayMS, 0),
-				string(n.node), true).Scan(&b.started, &b.at, &row, &removed, &lostID, &lostToken)
+				string(n.node), true, c.call).Scan(&b.started, &b.at, &row, &removed, &lostID, &lostToken)
 			if err != nil {
 				if sqlState(err) == codeRunning {
 					return fmt.Errorf("%w: %w", store.ErrStillRunning, err)

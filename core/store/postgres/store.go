@@ -26,8 +26,8 @@ type Store struct {
 }
 
 func (s *Store) joinCalls() {
-	s.starts = &together[newcomer, beginning]{operation: "start", isWrite: true, run: s.begin}
-	s.enqueues = &together[[]store.Enqueue, []bool]{operation: "enqueue", isWrite: true, run: s.enqueueAll}
+	s.starts = &together[newcomer, beginning]{operation: "start", isWrite: true, run: s.begin, weigh: newcomer.weight}
+	s.enqueues = &together[[]store.Enqueue, []bool]{operation: "enqueue", isWrite: true, run: s.enqueueAll, weigh: weightOfMessages}
 	s.statuses = &together[string, *store.Status]{operation: "read status", run: s.readStatuses}
 }
 

@@ -17,6 +17,8 @@ type together[Q, A any] struct {
 	isWrite   bool
 	// run does the work of all and answers in order. It fails for all alike.
 	run func(ctx context.Context, questions []Q) ([]A, error)
+	// weigh gives about how many bytes a question sends, for those that may be large.
+	weigh func(Q) int
 
 	mu      sync.Mutex
 	flying  int
@@ -86,7 +88,7 @@ func (t *together[Q, A]) do(ctx context.Context, question Q) (A, error) {
 func (t *together[Q, A]) fly(group []*rider[Q, A]) {
 	t.answer(group)
 	t.mu.Lock()
-	if n := min(len(t.waiting), t.seats()); n > 0 {
+	if n := t.boarding(); n > 0 {
 		next := slices.Clone(t.waiting[:n])
 		t.waiting = slices.Delete(t.waiting, 0, n)
 		next[0].lead <- next
@@ -97,6 +99,21 @@ func (t *together[Q, A]) fly(group []*rider[Q, A]) {
 	for _, r := range group[1:] {
 		close(r.done)
 	}
+}
+
+// boarding is how many of those that wait go along with the next: not too many, nor too heavy.
+func (t *together[Q, A]) boarding() int {
+	most := min(len(t.waiting), t.seats())
+	if t.weigh == nil {
+		return most
+	}
+	bytes := 0
+	for n, r := range t.waiting[:most] {
+		if bytes += t.weigh(r.question); n > 0 && bytes > groupBytes {
+			return n
+		}
+	}
+	return most
 }
 
 func (t *together[Q, A]) seats() int {

@@ -72,6 +72,29 @@ func TestCallsThatComeAtOnceShareTheNext(t *testing.T) {
 	})
 }
 
+func TestHeavyCallsDoNotShareOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, calls := newEcho()
+		calls.weigh = func(question int) int { return question << 20 }
+		var all sync.WaitGroup
+		for _, mib := range []int{1, 1, 30, 31, 32, 100, 2} {
+			all.Go(func() {
+				if answer, err := calls.do(t.Context(), mib); err != nil || answer != mib {
+					t.Errorf("%d was answered %d, %v", mib, answer, err)
+				}
+			})
+			synctest.Wait() // two go at once, the others wait in their order
+		}
+		close(e.hold)
+		all.Wait()
+		slices.SortFunc(e.calls, slices.Compare)
+		want := [][]int{{1}, {1}, {2}, {30, 31}, {32}, {100}}
+		if !slices.EqualFunc(e.calls, want, slices.Equal) {
+			t.Errorf("calls %v, want %v", e.calls, want)
+		}
+	})
+}
+
 func TestWhatCanNeverBeDoneIsTheTroubleOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, calls := newEcho()

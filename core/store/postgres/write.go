@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -13,20 +11,20 @@ import (
 )
 
 const (
-	tries       = 6
-	firstPause  = 5 * time.Millisecond
-	graceAfter  = 5 * time.Second  // a write under way goes on so long after its caller has given up
-	writeBound  = 60 * time.Second // and never longer than this
-	lookUpBound = 10 * time.Second // to find out what a write has done whose answer was lost
-	graceLookUp = time.Second      // of it, after the caller has given up
+	tries      = 6
+	firstPause = 5 * time.Millisecond
+	graceAfter = 5 * time.Second  // a write under way goes on so long after its caller has given up
+	writeBound = 60 * time.Second // and never longer than this
 )
 
 // write is one call of a function that changes the store.
 type write struct {
 	operation string
-	// run calls the function and reads all of its answer. It may run several times.
+	// run calls the function and reads all of its answer. It may run several times. Unless it may be done twice, the
+	// session's call is confirmed in its transaction.
 	run func(ctx context.Context, c session) error
-	// applied looks up, when the answer was lost, whether the write is in the store, and then makes up the answer.
+	// applied looks up, when the answer was lost, whether the write is in the store, and then makes up the answer. When it
+	// looks, a write that is not in the store never will be.
 	// known is false when that cannot be told any more. Nil: cannot be told.
 	applied func(ctx context.Context, q querier) (applied, known bool, err error)
 }
@@ -52,10 +50,14 @@ func (s *Store) writeOnce(ctx context.Context, w write) error {
 	if err != nil {
 		return s.unavailable(ctx, err)
 	}
-	backend := conn.Conn().PgConn().PID()
+	c := newSession(conn)
 	running, cancel := outlive(ctx, writeBound, graceAfter)
-	err = w.run(running, newSession(conn))
+	err = w.run(running, c)
 	cancel()
+	lost := lostCall{call: c.call}
+	if c.prepared {
+		lost.backend = conn.Conn().PgConn().PID()
+	}
 	if sqlState(err) == readOnlyState {
 		// The primary has become a standby. The next connection looks for the new one.
 		_ = conn.Conn().Close(ctx)
@@ -64,7 +66,7 @@ func (s *Store) writeOnce(ctx context.Context, w write) error {
 	if err == nil || isAnswer(err) || isUndone(err) {
 		return err
 	}
-	return s.lookUp(ctx, w, backend, err)
+	return s.lookUp(ctx, w, lost, err)
 }
 
 // unavailable is the error of a pool that gave no connection. A caller whose own time is over is told just that.
@@ -107,58 +109,6 @@ func pause(ctx context.Context, try int) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// A backend whose client has gone may still be at work, and commit after it was looked for.
-const endBackend = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-	WHERE pid = $1 AND usename = current_user AND state <> 'idle' AND query LIKE '%duroxide_%'`
-
-const backendEnded = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND state <> 'idle'
-	AND query LIKE '%duroxide_%')`
-
-// lookUp finds out what a write has done whose answer was lost. It gives nil when it was applied, a retryable error when
-// it was not, and one that is Unknown when that cannot be told.
-func (s *Store) lookUp(ctx context.Context, w write, backend uint32, cause error) error {
-	unknown := &store.Error{Operation: w.operation, Retryable: true, Unknown: true, Err: cause}
-	if w.applied == nil {
-		return unknown
-	}
-	ctx, cancel := outlive(ctx, lookUpBound, graceLookUp)
-	defer cancel()
-	for try := 1; ; try++ {
-		applied, known, err := s.lookOnce(ctx, w, backend)
-		switch {
-		case err == nil && !known:
-			return unknown
-		case err == nil && applied:
-			return nil
-		case err == nil:
-			return &store.Error{Operation: w.operation, Retryable: true, Err: fmt.Errorf("the connection broke: %w", cause)}
-		case !isPassing(err) || !pause(ctx, min(try, 6)):
-			return unknown
-		}
-	}
-}
-
-var errStillAtWork = &store.Error{Operation: "look up", Retryable: true, Err: errors.New("the server is still at work")}
-
-func (s *Store) lookOnce(ctx context.Context, w write, backend uint32) (applied, known bool, err error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return false, false, err
-	}
-	defer conn.Release()
-	if _, err := conn.Exec(ctx, endBackend, int64(backend)); err != nil {
-		return false, false, err
-	}
-	var ended bool
-	if err := conn.QueryRow(ctx, backendEnded, int64(backend)).Scan(&ended); err != nil {
-		return false, false, err
-	}
-	if !ended {
-		return false, false, errStillAtWork
-	}
-	return w.applied(ctx, newSession(conn))
 }
 
 // read runs a query for its rows. It may run several times.

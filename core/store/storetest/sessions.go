@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/duroxide/duroxide/core/replay"
@@ -55,6 +56,16 @@ var sessions = []scenario{
 		f.jobs(replay.Job{Session: "s"}, replay.Job{Session: "t"}, replay.Job{Session: "u"})
 		equalLists(h, "two", schedules(h.claimed(sessionClaim(nodeA, "", 2))), []int64{2, 3})
 		equal(h, "none", len(h.claimed(sessionClaim(nodeA, "", 0, "s", "t"))), 0)
+	}},
+	{"a claim that is full takes no session", func(h *harness) {
+		h.join(store.Node{ID: nodeA})
+		h.join(store.Node{ID: nodeB})
+		f := h.running("a")
+		f.jobs(replay.Job{}, replay.Job{}, replay.Job{Session: "s"}, replay.Job{})
+		full := sessionClaim(nodeA, "", 1)
+		full.Limit = 2
+		equalLists(h, "the oldest, up to the limit", schedules(h.claimed(full)), []int64{2, 3})
+		equalLists(h, "the session is free for others", schedules(h.claimed(sessionClaim(nodeB, "", 1))), []int64{4, 5})
 	}},
 	{"a released session is free at once", func(h *harness) {
 		h.join(store.Node{ID: nodeA, Label: "host-1"})
@@ -121,5 +132,24 @@ var sessions = []scenario{
 		_ = job
 		r = a.claiming(sessionClaim(nodeA, "", 0, "s"), func(c *replay.Commit) { a.timer(c, h.clock.Now()+60_000) })
 		equal(h, "while the first runs", len(r.Jobs), 0)
+	}},
+	{"a commit with a session's job claims the oldest first and no more than its limit", func(h *harness) {
+		h.join(store.Node{ID: nodeA})
+		older, f := h.running("older"), h.running("a")
+		older.jobs(replay.Job{}, replay.Job{}, replay.Job{})
+		var claimed []string
+		c := sessionClaim(nodeA, "", 4)
+		c.Limit = 4
+		r := f.claiming(c, func(c *replay.Commit) {
+			for range 3 {
+				f.activity(c, replay.Job{})
+			}
+			f.activity(c, replay.Job{Session: "s"})
+		})
+		for i := range r.Jobs {
+			claimed = append(claimed, fmt.Sprint(r.Jobs[i].Instance, " ", r.Jobs[i].Schedule))
+		}
+		equalLists(h, "claimed", claimed, []string{"older 2", "older 3", "older 4", "a 2"})
+		equalLists(h, "what is left", schedules(h.claimed(c)), []int64{3, 4, 5})
 	}},
 }

@@ -127,6 +127,39 @@ CREATE TABLE {{.schema}}.duroxide_answers (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX duroxide_answers_age ON {{.schema}}.duroxide_answers (inserted_at);
 
+-- Calls that are never to have happened. Their answers were lost, and they had not come through when somebody asked; they may
+-- still be at work in a server process of which nobody knows, or arrive from a buffer on the way.
+CREATE TABLE {{.schema}}.duroxide_voided (
+    call      bigint PRIMARY KEY,
+    voided_at bigint NOT NULL
+);
+
+-- The last step of a call that changes the store: what was voided is undone (DX003). The lock lasts until the transaction is
+-- over, so that who voids the call waits for its commit. An assignment runs it quicker than PERFORM.
+CREATE FUNCTION {{.schema}}.duroxide_confirm(p_call bigint) RETURNS boolean LANGUAGE plpgsql AS $duroxide$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(p_call) THEN
+        RAISE EXCEPTION 'the call is being given up' USING ERRCODE = 'DX003';
+    END IF;
+    -- Looked for with a snapshot younger than the lock.
+    IF EXISTS (SELECT FROM {{.schema}}.duroxide_voided v WHERE v.call = p_call) THEN
+        RAISE EXCEPTION 'the call was given up' USING ERRCODE = 'DX003';
+    END IF;
+    RETURN true;
+END
+$duroxide$;
+
+-- From here on the call has either happened or never will. Nothing is on its way for longer than an hour.
+CREATE FUNCTION {{.schema}}.duroxide_void(p_call bigint) RETURNS void LANGUAGE plpgsql AS $duroxide$
+DECLARE
+    v_now bigint := {{.schema}}.duroxide_now();
+BEGIN
+    PERFORM pg_advisory_xact_lock(p_call);
+    DELETE FROM {{.schema}}.duroxide_voided v WHERE v.voided_at < v_now - 3600000;
+    INSERT INTO {{.schema}}.duroxide_voided (call, voided_at) VALUES (p_call, v_now) ON CONFLICT (call) DO NOTHING;
+END
+$duroxide$;
+
 -- Activities to run. A claimed job has a token and the node that claimed it. lane is a hash of tag and name: claims walk
 -- over the lanes that occur, and an index over both texts could be wider than Postgres allows.
 CREATE TABLE {{.schema}}.duroxide_jobs (

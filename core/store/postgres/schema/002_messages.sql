@@ -99,7 +99,7 @@ $duroxide$;
 -- Messages of clients. Mail for an instance that does not exist waits for it. Its start and the early mail exclude each
 -- other by a lock on the name: else one could miss the other, both being under way.
 CREATE FUNCTION {{.schema}}.duroxide_enqueue(p_limit bigint, d_instance text[], d_kind text[], d_message_id text[], d_name text[],
-    d_data text[])
+    d_data text[], p_call bigint DEFAULT NULL)
 RETURNS TABLE (ord integer, stored boolean, visible_at bigint, at bigint)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
@@ -109,6 +109,7 @@ DECLARE
     v_none    text[] := array_fill(NULL::text, ARRAY[cardinality(d_instance)]);
     v_no      bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(d_instance)]);
     v_unknown text[];
+    v_sure    boolean;
     r         record;
 BEGIN
     IF 'mail' = ANY (d_kind) THEN
@@ -132,6 +133,7 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    v_sure := {{.schema}}.duroxide_confirm(p_call);
 END
 $duroxide$;
 
@@ -140,7 +142,7 @@ $duroxide$;
 -- ones do not deadlock. A single one is what clients start most, and takes statements for single rows.
 CREATE FUNCTION {{.schema}}.duroxide_begin(p_now bigint, b_node text[], b_instance text[], b_life text[], b_turn uuid[], b_name text[],
     b_version text[], b_input text[], b_delay bigint[], b_parent text[], b_parent_life text[], b_parent_execution bigint[],
-    b_parent_schedule bigint[])
+    b_parent_schedule bigint[], p_call bigint DEFAULT NULL)
 RETURNS TABLE (life text, message bigint)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
@@ -149,6 +151,7 @@ DECLARE
     v_id        bigint;
     v_instance  text;
     v_instances text[] := '{}';
+    v_sure      boolean;
 BEGIN
     IF cardinality(b_instance) = 1 THEN
         INSERT INTO {{.schema}}.duroxide_instances AS i (instance, life, turn, execution, name, version, status, next_event,
@@ -196,6 +199,9 @@ BEGIN
         INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, message_id, name, data)
         SELECT m.id, i.id, 'mail', p_now, m.inserted_at, nullif(m.message_id, ''), m.queue, m.data
         FROM mail m JOIN {{.schema}}.duroxide_instances i ON i.instance = m.instance WHERE m.inserted_at >= p_now - 604800000;
+    END IF;
+    IF p_call IS NOT NULL THEN
+        v_sure := {{.schema}}.duroxide_confirm(p_call);
     END IF;
 END
 $duroxide$;

@@ -2,10 +2,11 @@
 -- served one job at a time; a free one is taken while p_may_take lasts. All claims of a call share a token. Tags do not count
 -- for system calls.
 --
--- Candidates are read without locks and then locked in their order until there are enough: rows that are not taken are not
--- touched. Some more candidates than needed are read, because other nodes may be after the same ones.
+-- Candidates are read without locks and then locked in their order, plain ones and those in sessions alike, until there are
+-- enough: rows that are not taken are not touched, and no session is taken whose job has to wait. Some more candidates than
+-- needed are read, because other nodes may be after the same ones.
 CREATE FUNCTION {{.schema}}.duroxide_claim(p_now bigint, p_limit bigint, p_node text, p_token uuid, p_names text[], p_tags text[],
-    p_any boolean, p_held text[], p_may_take integer, p_label text)
+    p_any boolean, p_held text[], p_may_take integer, p_label text, p_call bigint DEFAULT NULL)
 RETURNS TABLE (id bigint, instance text, life text, execution bigint, schedule bigint, name text, input text, session text,
     tag text, timeout_ms bigint, attempt integer, retry_of bigint, suspect boolean, attempts integer, orchestration text,
     version text)
@@ -13,9 +14,10 @@ LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enab
 #variable_conflict use_column
 DECLARE
     v_plain  bigint[];
+    v_since  bigint[]; -- visible_at of the plain ones
     v_chosen bigint[] := '{}';
     v_take   integer := p_may_take;
-    v_owner  text;
+    v_sure   boolean;
     s        record;
 BEGIN
     WITH RECURSIVE lanes AS (
@@ -24,7 +26,7 @@ BEGIN
         SELECT n.* FROM lanes l CROSS JOIN LATERAL (
             SELECT j.lane, j.tag, j.name FROM {{.schema}}.duroxide_jobs j
             WHERE j.token IS NULL AND j.session = '' AND j.lane > l.lane ORDER BY j.lane LIMIT 1) n)
-    SELECT array_agg(c.id ORDER BY c.visible_at, c.id) INTO v_plain
+    SELECT array_agg(c.id ORDER BY c.visible_at, c.id), array_agg(c.visible_at ORDER BY c.visible_at, c.id) INTO v_plain, v_since
     FROM (SELECT j.id, j.visible_at FROM lanes l CROSS JOIN LATERAL (
             SELECT j.id, j.visible_at FROM {{.schema}}.duroxide_jobs j
             WHERE j.token IS NULL AND j.session = '' AND j.lane = l.lane AND j.visible_at <= p_now
@@ -33,7 +35,7 @@ BEGIN
         ORDER BY j.visible_at, j.id LIMIT p_limit + 16) c;
 
     IF EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j WHERE j.session <> '' AND j.session > '') THEN
-        -- The oldest waiting job of each session that is held here or may be taken, the oldest first.
+        -- Of each session that is held here or may be taken the oldest waiting job, unless one of its jobs runs.
         FOR s IN
             WITH RECURSIVE names AS (
                 (SELECT j.session FROM {{.schema}}.duroxide_jobs j WHERE j.session <> '' ORDER BY j.session LIMIT 1)
@@ -41,35 +43,47 @@ BEGIN
                 SELECT n.session FROM names l CROSS JOIN LATERAL (
                     SELECT j.session FROM {{.schema}}.duroxide_jobs j WHERE j.session <> '' AND j.session > l.session
                     ORDER BY j.session LIMIT 1) n)
-            SELECT h.* FROM names l CROSS JOIN LATERAL (
+            SELECT h.id, h.session, h.visible_at, coalesce(o.node = p_node, false) AS mine FROM names l
+            LEFT JOIN {{.schema}}.duroxide_sessions o ON o.session = l.session
+            CROSS JOIN LATERAL (
                 SELECT j.id, j.session, j.visible_at, j.name, j.tag FROM {{.schema}}.duroxide_jobs j
                 WHERE j.session <> '' AND j.session = l.session AND j.token IS NULL ORDER BY j.id LIMIT 1) h
-            WHERE (l.session = ANY (p_held) OR p_may_take > 0) AND h.visible_at <= p_now AND h.name = ANY (p_names)
+            WHERE (l.session = ANY (p_held) OR p_may_take > 0)
+                AND (o.node = p_node OR o.session IS NULL
+                    OR o.node IS NULL AND (o.label = '' OR o.label = p_label OR p_now - o.last_used >= 10000))
+                AND h.visible_at <= p_now AND h.name = ANY (p_names)
                 AND (p_any OR h.tag = ANY (p_tags) OR starts_with(h.name, '__duroxide_syscall:'))
-            ORDER BY h.visible_at, h.id
+                AND NOT EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j
+                    WHERE j.session <> '' AND j.session = l.session AND j.token IS NOT NULL)
+            UNION ALL
+            SELECT p.id, '', p.visible_at, false FROM unnest(v_plain, v_since) p(id, visible_at)
+            ORDER BY 3, 1
         LOOP
             EXIT WHEN cardinality(v_chosen) >= p_limit;
-            -- The row of the session is the lock under which its jobs are claimed.
-            UPDATE {{.schema}}.duroxide_sessions o SET last_used = p_now WHERE o.session = s.session AND o.node = p_node;
-            IF NOT FOUND THEN
-                CONTINUE WHEN v_take <= 0;
-                INSERT INTO {{.schema}}.duroxide_sessions AS o (session, label, node, last_used)
-                VALUES (s.session, p_label, p_node, p_now)
-                ON CONFLICT (session) DO UPDATE SET label = p_label, node = p_node, last_used = p_now
-                    WHERE o.node IS NULL AND (o.label = '' OR o.label = p_label OR p_now - o.last_used >= 10000);
-                CONTINUE WHEN NOT FOUND;
-                v_take := v_take - 1;
-            END IF;
-            CONTINUE WHEN EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j WHERE j.session <> '' AND j.session = s.session
-                AND j.token IS NOT NULL);
+            CONTINUE WHEN s.session <> '' AND NOT s.mine AND v_take <= 0;
             PERFORM 1 FROM {{.schema}}.duroxide_jobs j WHERE j.id = s.id AND j.token IS NULL FOR NO KEY UPDATE SKIP LOCKED;
-            IF FOUND THEN
-                v_chosen := v_chosen || s.id;
+            CONTINUE WHEN NOT FOUND;
+            IF s.session <> '' THEN
+                -- The row of the session is the lock under which its jobs are claimed.
+                UPDATE {{.schema}}.duroxide_sessions o SET last_used = p_now WHERE o.session = s.session AND o.node = p_node;
+                IF NOT FOUND THEN
+                    CONTINUE WHEN v_take <= 0;
+                    INSERT INTO {{.schema}}.duroxide_sessions AS o (session, label, node, last_used)
+                    VALUES (s.session, p_label, p_node, p_now)
+                    ON CONFLICT (session) DO UPDATE SET label = p_label, node = p_node, last_used = p_now
+                        WHERE o.node IS NULL AND (o.label = '' OR o.label = p_label OR p_now - o.last_used >= 10000);
+                    CONTINUE WHEN NOT FOUND;
+                    v_take := v_take - 1;
+                END IF;
+                CONTINUE WHEN EXISTS (SELECT FROM {{.schema}}.duroxide_jobs j WHERE j.session <> '' AND j.session = s.session
+                    AND j.token IS NOT NULL);
             END IF;
+            v_chosen := v_chosen || s.id;
         END LOOP;
+        v_plain := '{}';
     END IF;
 
-    IF cardinality(v_chosen) = 0 AND v_plain IS NULL THEN
+    IF cardinality(v_chosen) = 0 AND coalesce(cardinality(v_plain), 0) = 0 THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -82,6 +96,9 @@ BEGIN
     SELECT c.id, i.instance, i.life, c.execution, c.schedule, c.name, c.input, c.session, c.tag, c.timeout_ms, c.attempt, c.retry_of,
         c.suspect, c.attempts, i.name, i.version
     FROM claimed c JOIN {{.schema}}.duroxide_instances i ON i.id = c.instance_id ORDER BY c.visible_at, c.id;
+    IF p_call IS NOT NULL THEN
+        v_sure := {{.schema}}.duroxide_confirm(p_call);
+    END IF;
 END
 $duroxide$;
 

@@ -35,7 +35,8 @@ CREATE FUNCTION {{.schema}}.duroxide_commit(
     h_member integer[], h_execution bigint[], h_first bigint[], h_last bigint[], h_events text[],
     w_member integer[], w_schedule bigint[], w_name text[], w_input text[], w_session text[], w_tag text[], w_lane bigint[],
     w_timeout bigint[], w_attempt integer[], w_retry_of bigint[], w_rank bigint[],
-    p_token uuid, p_after boolean, p_names text[], p_tags text[], p_any boolean, p_held text[], p_may_take integer, p_label text)
+    p_token uuid, p_after boolean, p_names text[], p_tags text[], p_any boolean, p_held text[], p_may_take integer, p_label text,
+    p_call bigint)
 RETURNS TABLE (what integer, member integer, id bigint, token uuid, a bigint, b bigint, c bigint, d bigint, e bigint, f bigint,
     g bigint, t1 text, t2 text, t3 text, t4 text, t5 text, t6 text, t7 text, t8 text)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $duroxide$
@@ -49,18 +50,20 @@ DECLARE
     v_count   bigint;
     v_left    bigint[];
     v_over    bigint[];
+    v_sure    boolean;
     v_lives   text[];
     r         record;
 BEGIN
     -- The arrays are in the order of the ids, and joined row by row: that is the order in which rows are locked.
     v_now := {{.schema}}.duroxide_now();
     IF 2 = ANY (t_how) THEN
-        -- When the execution that ends began is read before its row moves on.
+        -- When the execution that ends began is read before its row moves on. All rows are locked first: in their order.
+        PERFORM 1 FROM {{.schema}}.duroxide_instances i WHERE i.instance = ANY (t_instance) ORDER BY i.instance FOR NO KEY UPDATE;
         INSERT INTO {{.schema}}.duroxide_executions (instance_id, execution, status, output, started_at, completed_at, event_count)
         SELECT i.id, t.execution, 'ContinuedAsNew', t.output, i.started_at, v_now, t.last
         FROM unnest(t_instance, t_life, t_expect, t_execution, t_output, t_last, t_how) t(instance, life, expect, execution, output, last, how)
-        JOIN LATERAL (SELECT i.id, i.started_at FROM {{.schema}}.duroxide_instances i
-            WHERE i.instance = t.instance AND i.life = t.life AND i.turn = t.expect AND i.execution = t.execution FOR NO KEY UPDATE) i ON true
+        JOIN {{.schema}}.duroxide_instances i
+            ON i.instance = t.instance AND i.life = t.life AND i.turn = t.expect AND i.execution = t.execution
         WHERE t.how = 2;
     END IF;
     WITH u AS (
@@ -183,7 +186,8 @@ BEGIN
                 attempt, retry_of, visible_at, node, token)
             SELECT nextval('{{.literal}}.duroxide_ids'), v_ids[w.member], t_execution[w.member], w.schedule, w.name, w.input,
                 w.session, w.tag, w.lane, w.timeout, w.attempt, w.retry_of, v_now,
-                CASE WHEN w.rank <= v_left[w.member] THEN p_claimer END, CASE WHEN w.rank <= v_left[w.member] THEN p_token END
+                CASE WHEN NOT p_after AND w.rank <= v_left[w.member] THEN p_claimer END,
+                CASE WHEN NOT p_after AND w.rank <= v_left[w.member] THEN p_token END
             FROM unnest(w_member, w_schedule, w_name, w_input, w_session, w_tag, w_lane, w_timeout, w_attempt, w_retry_of, w_rank)
                 AS w(member, schedule, name, input, session, tag, lane, timeout, attempt, retry_of, rank)
             WHERE v_ids[w.member] IS NOT NULL
@@ -281,6 +285,7 @@ BEGIN
         FROM (SELECT v_ids[n] AS id, t_open[n]::jsonb AS open FROM generate_subscripts(t_open, 1) n WHERE v_ids[n] IS NOT NULL AND t_how[n] <> 1) t
         WHERE m.instance_id = t.id AND m.kind = 'mail' AND (m.visible_at IS NOT NULL) <> (t.open ? m.name);
     END IF;
+    v_sure := {{.schema}}.duroxide_confirm(p_call);
     RETURN QUERY SELECT 1, n, NULL::bigint, NULL::uuid, v_now, v_count, v_custom[n], NULL::bigint, NULL::bigint, NULL::bigint,
         NULL::bigint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM generate_subscripts(v_ids, 1) n WHERE v_ids[n] IS NOT NULL;

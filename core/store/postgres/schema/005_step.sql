@@ -9,7 +9,7 @@ CREATE FUNCTION {{.schema}}.duroxide_step(
     w_schedule bigint[], w_name text[], w_input text[], w_tag text[], w_lane bigint[], w_timeout bigint[], w_attempt integer[],
     w_retry_of bigint[], w_rank bigint[],
     p_claimer text, p_limit bigint, p_token uuid, p_names text[], p_tags text[], p_any boolean, p_held text[], p_may_take integer,
-    p_label text)
+    p_label text, p_call bigint)
 RETURNS TABLE (what integer, member integer, id bigint, token uuid, a bigint, b bigint, c bigint, d bigint, e bigint, f bigint,
     g bigint, t1 text, t2 text, t3 text, t4 text, t5 text, t6 text, t7 text, t8 text)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $duroxide$
@@ -21,6 +21,7 @@ DECLARE
     v_new   bigint;
     v_count bigint;
     v_left  bigint := p_limit;
+    v_sure  boolean;
     r       record;
 BEGIN
     IF t_begins OR t_ended THEN
@@ -120,6 +121,7 @@ BEGIN
         UPDATE {{.schema}}.duroxide_nodes n SET until = v_now + p_lease WHERE n.node = p_node;
         GET DIAGNOSTICS v_count = ROW_COUNT;
     END IF;
+    v_sure := {{.schema}}.duroxide_confirm(p_call);
     what := 1; id := NULL; token := NULL; a := v_now; b := v_count; c := v_custom;
     RETURN NEXT;
     IF NOT t_ended THEN

@@ -21,7 +21,8 @@ $duroxide$;
 -- know comes along: whether anything waits (ready, jobs, next_due), the other nodes (o_*), whether there are strays; and the
 -- notification by which it tests that they come through. A renewal that a crash of the server undoes is only a lease that
 -- seems over too early, so nobody waits for the disk.
-CREATE FUNCTION {{.schema}}.duroxide_renew(p_node text, p_counter bigint, p_lease bigint, p_writer integer, p_channel text, p_mark text)
+CREATE FUNCTION {{.schema}}.duroxide_renew(p_node text, p_counter bigint, p_lease bigint, p_writer integer, p_channel text, p_mark text,
+    p_call bigint)
 RETURNS TABLE (until bigint, min_writer integer, at bigint, ready boolean, jobs boolean, next_due bigint, strays boolean,
     o_node text[], o_until bigint[], o_boot text[], o_namespace text[], o_pid bigint[], o_started text[])
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -51,6 +52,7 @@ BEGIN
     IF p_mark <> '' THEN
         PERFORM pg_notify(p_channel, p_mark);
     END IF;
+    PERFORM {{.schema}}.duroxide_confirm(p_call);
     RETURN NEXT;
 END
 $duroxide$;

@@ -64,7 +64,7 @@ $duroxide$;
 
 -- Starts an instance. p_restart: one of this id that has ended is deleted first, under the rules of deletion.
 CREATE FUNCTION {{.schema}}.duroxide_start(p_instance text, p_life text, p_turn uuid, p_name text, p_version text, p_input text,
-    p_delay bigint, p_node text, p_restart boolean)
+    p_delay bigint, p_node text, p_restart boolean, p_call bigint)
 RETURNS TABLE (started boolean, at bigint, message bigint, removed text[], lost_id bigint[], lost_token uuid[])
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
@@ -90,6 +90,7 @@ BEGIN
         END IF;
         removed := d.removed; lost_id := d.lost_id; lost_token := d.lost_token;
     END LOOP;
+    PERFORM {{.schema}}.duroxide_confirm(p_call);
     RETURN NEXT;
 END
 $duroxide$;
