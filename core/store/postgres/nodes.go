@@ -131,6 +131,7 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 		return nil, err
 	}
 	s.nodes.set(n.ID, lease{ms: n.LeaseMS, until: l.Until})
+	s.served.add(&n)
 	s.nodes.doubt()
 	s.news.announce(store.KindNodes)
 	return l, nil
@@ -188,6 +189,7 @@ func (s *Store) Leave(ctx context.Context, node store.NodeID) error {
 		return err
 	}
 	s.nodes.remove(node)
+	s.served.remove(node)
 	return nil
 }
 
@@ -300,6 +302,7 @@ func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID
 		}
 		if gone {
 			s.nodes.remove(d.node)
+			s.served.remove(d.node)
 			buried = append(buried, d.node)
 		}
 	}

@@ -146,10 +146,12 @@ func (t *tidings) changed(instances ...string) {
 	}
 }
 
-// delivered: a message is visible at a time of the store's clock, which was now.
+// delivered: a message is visible at a time of the store's clock, which was now. Others note when it is due: this process
+// may run nothing, or be gone by then.
 func (t *tidings) delivered(instance string, visible, now int64) {
 	if visible > now {
 		t.Due = append(t.Due, store.DueInstance{Instance: instance, Due: visible})
+		t.others |= store.KindReady
 		return
 	}
 	t.ready(instance)
