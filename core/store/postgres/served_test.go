@@ -22,7 +22,7 @@ type telling struct {
 func newTelling(t *testing.T) *telling {
 	t.Helper()
 	schema := newSchema(t)
-	writer, reader := openSchema(t, schema, Options{}), openSchema(t, schema, Options{PollInterval: time.Hour})
+	writer, reader := openSchema(t, schema, Options{}), openSchema(t, schema, Options{PollInterval: time.Hour, lookEvery: time.Hour})
 	node := store.Node{ID: "A", LeaseMS: 60_000, Orchestrations: []string{"flow@1.0.0", "flow@1.1.0"}}
 	if _, err := writer.Join(context.Background(), node); err != nil {
 		t.Fatal(err)
