@@ -117,9 +117,19 @@ func (n *news) look(ctx context.Context) (moved bool, err error) {
 	err = n.store.pool.QueryRow(bounded, n.store.sql.in(readCounter), n.counter.asksForNext()).Scan(&r.value, &r.oldest, &r.next)
 	if err != nil {
 		n.counter.forget(time.Now())
+		if ctx.Err() == nil && sqlState(err) != "" && !isPassing(err) {
+			n.sayUnread(err)
+			n.elsewhere(written) // there may be something, for all that is known
+		}
 		return false, err
 	}
 	return n.compare(r), nil
+}
+
+// sayUnread tells the log why news may come late.
+func (n *news) sayUnread(err error) {
+	n.say("counter", "whether other processes have written cannot be seen ("+err.Error()+"): what no notification tells is found by asking for "+
+		"everything from time to time; the user needs SELECT on the sequences of schema "+n.store.sql.quoted)
 }
 
 // lookAfter is how long to wait for a renewal to bring the counter along before it is asked for: an idle node sends

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,12 +42,12 @@ type news struct {
 	quit    chan struct{}
 	done    sync.WaitGroup
 
-	mu        sync.Mutex
-	stopWatch func() // nil while nobody listens
-
 	listening atomic.Bool  // notifications are known to come through
 	probes    atomic.Int64 // sent so far
-	notice    string       // that they do not; guarded by mu
+
+	mu        sync.Mutex
+	stopWatch func() // nil while nobody listens
+	notices   map[subject]string
 }
 
 func newNews(s *Store, config *pgx.ConnConfig, poll, look time.Duration) *news {
@@ -81,9 +82,11 @@ func (s *Store) Listen(target store.Listener) (cancel func()) {
 		n.startWatch()
 	}
 	n.mu.Lock()
-	notice := n.notice
+	notices := maps.Clone(n.notices)
 	n.mu.Unlock()
-	l.note(notice)
+	for about, notice := range notices {
+		l.note(about, notice)
+	}
 	return sync.OnceFunc(func() {
 		if n.listeners.remove(l) {
 			n.mu.Lock()
@@ -148,7 +151,7 @@ func (n *news) listen(ctx context.Context, p *poller) (again time.Duration) {
 	}()
 	if _, err := conn.Exec(connecting, "LISTEN "+n.channel); err != nil {
 		if !isPassing(err) {
-			n.say("LISTEN is refused (" + err.Error() + ")")
+			n.sayPolling("LISTEN is refused (" + err.Error() + ")")
 			return listenAgain
 		}
 		return slowestPoll
@@ -157,7 +160,7 @@ func (n *news) listen(ctx context.Context, p *poller) (again time.Duration) {
 		if err != nil {
 			return slowestPoll
 		}
-		n.say("notifications do not come through, as behind a pooler in transaction mode")
+		n.sayPolling("notifications do not come through, as behind a pooler in transaction mode")
 		return listenAgain
 	}
 	n.listening.Store(true)
@@ -250,13 +253,20 @@ func (n *news) elsewhere(kinds store.Kinds) {
 	n.listeners.wake(store.Wake{Elsewhere: true, Kinds: kinds})
 }
 
-// say tells the log that news come by polling.
-func (n *news) say(why string) {
-	notice := why + ": work that other processes store is found by asking every " + n.poll.String() + ", more seldom while there is none"
+// sayPolling tells the log that news come by polling.
+func (n *news) sayPolling(why string) {
+	n.say("polling", why+": work that other processes store is found by asking every "+n.poll.String()+", more seldom while there is none")
+}
+
+// say tells the log something, once about each subject.
+func (n *news) say(about subject, notice string) {
 	n.mu.Lock()
-	n.notice = notice
+	if n.notices == nil {
+		n.notices = map[subject]string{}
+	}
+	n.notices[about] = notice
 	n.mu.Unlock()
 	for _, l := range n.listeners.list() {
-		l.note(notice)
+		l.note(about, notice)
 	}
 }
