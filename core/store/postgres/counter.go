@@ -128,8 +128,8 @@ func (n *news) look(ctx context.Context) (moved bool, err error) {
 
 // sayUnread tells the log why news may come late.
 func (n *news) sayUnread(err error) {
-	n.say("counter", "whether other processes have written cannot be seen ("+err.Error()+"): what no notification tells is found by asking for "+
-		"everything from time to time; the user needs SELECT on the sequences of schema "+n.store.sql.quoted)
+	n.say("counter", "whether other processes have written cannot be seen ("+err.Error()+"): what no notification tells is found by "+
+		"asking for everything from time to time; the user needs SELECT on the sequences of schema "+n.store.sql.quoted)
 }
 
 // lookAfter is how long to wait for a renewal to bring the counter along before it is asked for: an idle node sends

@@ -183,7 +183,8 @@ func TestWithoutNotificationsASlowCommitIsHeardOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(ctx, reader.sql.in(callStart), "a", newLife(), uuid(history.NewToken()), "flow", "", "", int64(0), "", false); err != nil {
+	args := []any{"a", newLife(), uuid(history.NewToken()), "flow", "", "", int64(0), "", false}
+	if _, err := tx.Exec(ctx, reader.sql.in(callStart), args...); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the write is noticed", reader.news.counter.waits)

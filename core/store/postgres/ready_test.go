@@ -86,7 +86,8 @@ func TestMailThatNobodyWaitsForHidesNothing(t *testing.T) {
 		t.Errorf("found %q", found)
 	}
 	var visible int
-	const left = "SELECT count(*) FROM {schema}.duroxide_messages m JOIN {schema}.duroxide_instances i ON i.id = m.instance_id WHERE i.instance = 'ended'"
+	const left = `SELECT count(*) FROM {schema}.duroxide_messages m JOIN {schema}.duroxide_instances i ON i.id = m.instance_id
+		WHERE i.instance = 'ended'`
 	if err := s.pool.QueryRow(context.Background(), s.sql.in(left)).Scan(&visible); err != nil || visible != 0 {
 		t.Errorf("%d messages are left of an instance that has ended: %v", visible, err)
 	}

@@ -36,7 +36,8 @@ func newTelling(t *testing.T) *telling {
 func (t *telling) told() store.Kinds {
 	t.Helper()
 	t.marks++
-	if _, err := t.writer.Join(context.Background(), store.Node{ID: store.NodeID("mark-" + strconv.Itoa(t.marks)), LeaseMS: 60_000}); err != nil {
+	mark := store.Node{ID: store.NodeID("mark-" + strconv.Itoa(t.marks)), LeaseMS: 60_000}
+	if _, err := t.writer.Join(context.Background(), mark); err != nil {
 		t.Fatal(err)
 	}
 	until(t.T, "the mark is heard of", func() bool { return t.h.kinds.Load()&uint32(store.KindNodes) != 0 })

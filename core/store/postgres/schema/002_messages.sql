@@ -278,7 +278,8 @@ LANGUAGE sql STABLE AS $duroxide$
                 AND (m.visible_at >> 14, m.instance_id) > (w.span, w.instance_id)
             ORDER BY m.visible_at >> 14, m.instance_id, m.visible_at LIMIT 1) n)
     SELECT w.instance_id, i.instance, i.node, w.visible_at, i.status <> 'Running' OR NOT (
-        EXISTS (SELECT FROM {{.schema}}.duroxide_messages x WHERE x.instance_id = w.instance_id AND x.kind <> 'mail' AND x.visible_at <= p_now)
+        EXISTS (SELECT FROM {{.schema}}.duroxide_messages x WHERE x.instance_id = w.instance_id AND x.kind <> 'mail'
+            AND x.visible_at <= p_now)
         OR EXISTS (SELECT FROM jsonb_array_elements_text(i.open_queues) q(name) CROSS JOIN LATERAL (
             SELECT FROM {{.schema}}.duroxide_messages x WHERE x.instance_id = w.instance_id AND x.kind = 'mail' AND x.name = q.name
                 AND x.visible_at IS NOT NULL LIMIT 1) y))
