@@ -60,6 +60,7 @@ func (s *Store) Block(ctx context.Context, b store.Block) error {
 	}
 	var t tidings
 	t.changed(b.Instance)
+	t.others |= store.KindReady // one of them may have the code that fits
 	s.tell(&t)
 	return nil
 }

@@ -256,6 +256,9 @@ func (c *committing) noteChanges() {
 		if ended(m) || m.CustomStatus != nil || m.KVClearAll || len(m.KV) > 0 {
 			c.tidings.changed(turn.Instance)
 		}
+		if c.store.served.leavesToOthers(c.node, turn, &c.results[place]) {
+			c.tidings.others |= store.KindReady
+		}
 	}
 }
 
@@ -270,11 +273,16 @@ func (c *committing) noteEnd(place int, customVersion int64) {
 	}
 }
 
-// started: the instance is this node's, so only this process has to hear of it.
+// started: the instance is this node's, so only this process has to hear of it, unless it lacks what the instance runs.
 func (c *committing) started(life string) {
-	if instance, ok := c.call.lives[life]; ok {
-		c.tidings.Ready = append(c.tidings.Ready, instance)
-		c.tidings.Changed = append(c.tidings.Changed, instance)
+	start, ok := c.call.starts[life]
+	if !ok {
+		return
+	}
+	c.tidings.Ready = append(c.tidings.Ready, start.Instance)
+	c.tidings.Changed = append(c.tidings.Changed, start.Instance)
+	if !c.store.served.by(c.node, start.Name, start.Version) {
+		c.tidings.others |= store.KindReady
 	}
 }
 

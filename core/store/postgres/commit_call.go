@@ -43,7 +43,7 @@ type commitCall struct {
 	mayTake    int
 	label      string
 
-	lives map[string]string // of instances to be started, by life
+	starts map[string]*replay.Start // by the life that they would begin
 }
 
 type turnColumns struct {
@@ -344,10 +344,10 @@ func (c *commitCall) addOthers(member int, turn *store.Turn) {
 			Kind: history.OrchestrationError, Message: store.ErrExists.Error(), Instance: start.Instance, NonRetryable: true,
 		}
 		life := newLife()
-		if c.lives == nil {
-			c.lives = map[string]string{}
+		if c.starts == nil {
+			c.starts = map[string]*replay.Start{}
 		}
-		c.lives[life] = start.Instance
+		c.starts[life] = start
 		c.rest.Starts = append(c.rest.Starts, restStart{
 			Member: member, Instance: storable(start.Instance), Life: life, Turn: history.NewToken().String(), Name: storable(start.Name),
 			Version: storable(start.Version), Input: storable(start.Input), Schedule: start.Schedule, Refused: history.EncodeFailure(refused),

@@ -22,8 +22,10 @@ const (
 
 // snapshot runs fn in one state of the store.
 func (s *Store) snapshot(ctx context.Context, operation string, fn func(querier) error) error {
-	return s.read(ctx, operation, func(querier) error {
-		return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	return s.read(ctx, operation, func(q querier) error {
+		// Not on a second connection: some at once would all wait for one, each holding its first.
+		held := q.(session) //nolint:errcheck,forcetypeassert // reads are given one
+		return pgx.BeginTxFunc(ctx, held, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 			// An open snapshot keeps dead rows; one whose reader is stopped must not keep them for long.
 			if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = '5s'"); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,12 +18,11 @@ import (
 )
 
 const (
-	announceGap   = 5 * time.Millisecond // between two notifications of this process
-	announceBound = 2 * time.Second
-	slowestPoll   = time.Second
-	probeBound    = 2 * time.Second  // for a notification to oneself
-	probeEvery    = 30 * time.Second // while none comes, the connection is tried
-	listenAgain   = time.Minute      // after notifications did not come through
+	slowestPoll = time.Second
+	probeBound  = 2 * time.Second  // for a notification to oneself
+	probeEvery  = 30 * time.Second // while none comes, the connection is tried
+	listenAgain = time.Minute      // after notifications did not come through
+	defaultLook = 5 * time.Second  // at the counter, for what no notification told
 )
 
 // news carries word between processes: what this one has written goes out by NOTIFY, what others have comes in by LISTEN
@@ -32,26 +32,28 @@ type news struct {
 	listeners listeners
 	config    *pgx.ConnConfig
 	poll      time.Duration
+	lookEvery time.Duration
+	counter   counter
 	channel   string
 	self      string // in every notification, to know one's own
 
-	pending atomic.Uint32 // kinds to announce
+	pending atomic.Uint32 // kinds to announce, or of which an announcement failed
 	kick    chan struct{}
 	quit    chan struct{}
 	done    sync.WaitGroup
 
-	mu        sync.Mutex
-	stopWatch func() // nil while nobody listens
-
 	listening atomic.Bool  // notifications are known to come through
 	probes    atomic.Int64 // sent so far
-	notice    string       // that they do not; guarded by mu
+
+	mu        sync.Mutex
+	stopWatch func() // nil while nobody listens
+	notices   map[subject]string
 }
 
-func newNews(s *Store, config *pgx.ConnConfig, poll time.Duration) *news {
+func newNews(s *Store, config *pgx.ConnConfig, poll, look time.Duration) *news {
 	sum := sha256.Sum256([]byte(s.schema))
 	n := &news{
-		store: s, config: config.Copy(), poll: poll, channel: "duroxide_" + hex.EncodeToString(sum[:8]),
+		store: s, config: config.Copy(), poll: poll, lookEvery: look, channel: "duroxide_" + hex.EncodeToString(sum[:8]),
 		self: history.NewToken().String()[:16], kick: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	n.done.Go(n.runAnnouncer)
@@ -71,71 +73,6 @@ func (n *news) close() {
 	n.done.Wait()
 }
 
-// announce tells other processes, soon.
-func (n *news) announce(k store.Kinds) {
-	if k == 0 || n.pending.Or(uint32(k))|uint32(k) == 0 {
-		return
-	}
-	select {
-	case n.kick <- struct{}{}:
-	default:
-	}
-}
-
-func (n *news) runAnnouncer() {
-	gap := time.NewTimer(0)
-	defer gap.Stop()
-	for {
-		select {
-		case <-n.kick:
-		case <-n.quit:
-			n.sendPending()
-			return
-		}
-		n.sendPending()
-		gap.Reset(announceGap)
-		select {
-		case <-gap.C:
-		case <-n.quit:
-		}
-	}
-}
-
-func (n *news) sendPending() {
-	k := store.Kinds(n.pending.Swap(0)) //nolint:gosec // only kinds go in
-	if k == 0 {
-		return
-	}
-	payload := make([]byte, 0, 32)
-	payload = append(append(payload, n.self...), ':')
-	for _, l := range kindLetters {
-		if k&l.kind != 0 {
-			payload = append(payload, l.letter)
-		}
-	}
-	// A notification that is lost costs others a poll; who listens looks from time to time anyway.
-	_ = n.notify(background, string(payload))
-}
-
-// Nothing is lost that has to last: no flush of the disk is waited for.
-const notify = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
-
-// mark is a notification to oneself that goes along with a renewal: as long as those come, the connection is known to
-// work. Empty while nobody listens.
-func (n *news) mark() string {
-	if !n.listening.Load() {
-		return ""
-	}
-	return n.self + ":?" + strconv.FormatInt(n.probes.Add(1), 10)
-}
-
-func (n *news) notify(ctx context.Context, payload string) error {
-	ctx, cancel := context.WithTimeout(ctx, announceBound)
-	defer cancel()
-	_, err := n.store.pool.Exec(ctx, notify, n.channel, payload)
-	return err
-}
-
 // Listen implements [store.Store].
 func (s *Store) Listen(target store.Listener) (cancel func()) {
 	n := s.news
@@ -145,9 +82,11 @@ func (s *Store) Listen(target store.Listener) (cancel func()) {
 		n.startWatch()
 	}
 	n.mu.Lock()
-	notice := n.notice
+	notices := maps.Clone(n.notices)
 	n.mu.Unlock()
-	l.note(notice)
+	for about, notice := range notices {
+		l.note(about, notice)
+	}
 	return sync.OnceFunc(func() {
 		if n.listeners.remove(l) {
 			n.mu.Lock()
@@ -212,7 +151,7 @@ func (n *news) listen(ctx context.Context, p *poller) (again time.Duration) {
 	}()
 	if _, err := conn.Exec(connecting, "LISTEN "+n.channel); err != nil {
 		if !isPassing(err) {
-			n.say("LISTEN is refused (" + err.Error() + ")")
+			n.sayPolling("LISTEN is refused (" + err.Error() + ")")
 			return listenAgain
 		}
 		return slowestPoll
@@ -221,27 +160,42 @@ func (n *news) listen(ctx context.Context, p *poller) (again time.Duration) {
 		if err != nil {
 			return slowestPoll
 		}
-		n.say("notifications do not come through, as behind a pooler in transaction mode")
+		n.sayPolling("notifications do not come through, as behind a pooler in transaction mode")
 		return listenAgain
 	}
 	n.listening.Store(true)
 	n.elsewhere(0) // what was written before is not told
+	heard := time.Now()
 	for {
-		waiting, cancel := context.WithTimeout(ctx, probeEvery)
+		look := n.counter.lookedAt().Add(n.lookAfter())
+		waiting, cancel := context.WithTimeout(ctx, time.Until(earlier(look, heard.Add(probeEvery))))
 		got, err := conn.WaitForNotification(waiting)
 		timedOut := waiting.Err() != nil && ctx.Err() == nil
 		cancel()
 		switch {
 		case err == nil:
+			heard = time.Now()
 			n.take(got.Payload)
-		case timedOut && !conn.IsClosed():
+		case !timedOut || conn.IsClosed():
+			return 0
+		case time.Since(heard) >= probeEvery:
 			if through, err := n.probe(ctx, conn, nil); err != nil || !through {
 				return 0
 			}
-		default:
-			return 0
+			heard = time.Now()
+		default: // a renewal may have looked meanwhile
+			if time.Since(n.counter.lookedAt()) >= n.lookAfter() {
+				_, _ = n.look(ctx)
+			}
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // probe sends a notification to this process and waits until it comes. While it does, it polls if p is given.
@@ -299,62 +253,20 @@ func (n *news) elsewhere(kinds store.Kinds) {
 	n.listeners.wake(store.Wake{Elsewhere: true, Kinds: kinds})
 }
 
-// say tells the log that news come by polling.
-func (n *news) say(why string) {
-	notice := why + ": work that other processes store is found by asking every " + n.poll.String() + ", more seldom while there is none"
+// sayPolling tells the log that news come by polling.
+func (n *news) sayPolling(why string) {
+	n.say("polling", why+": work that other processes store is found by asking every "+n.poll.String()+", more seldom while there is none")
+}
+
+// say tells the log something, once about each subject.
+func (n *news) say(about subject, notice string) {
 	n.mu.Lock()
-	n.notice = notice
+	if n.notices == nil {
+		n.notices = map[subject]string{}
+	}
+	n.notices[about] = notice
 	n.mu.Unlock()
 	for _, l := range n.listeners.list() {
-		l.note(notice)
+		l.note(about, notice)
 	}
-}
-
-// poller looks at the counter that every write moves. A write draws from it before it commits, so a move is passed on
-// at once and once more with the next look.
-type poller struct {
-	news  *news
-	pause time.Duration
-	seen  int64
-	known bool
-	moved bool
-}
-
-func (p *poller) until(ctx context.Context, end time.Time) {
-	t := time.NewTimer(0)
-	defer t.Stop()
-	for {
-		left := time.Until(end)
-		if left <= 0 {
-			return
-		}
-		t.Reset(min(p.pause, left))
-		select {
-		case <-t.C:
-			p.look(ctx)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (p *poller) look(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, announceBound)
-	defer cancel()
-	var now int64
-	err := p.news.store.pool.QueryRow(bounded, p.news.store.sql.in("SELECT last_value + is_called::integer FROM {schema}.duroxide_ids")).Scan(&now)
-	if err != nil {
-		p.known = false
-		p.pause = slowestPoll
-		return
-	}
-	moved := !p.known || now != p.seen
-	p.seen, p.known = now, true
-	if moved || p.moved {
-		p.pause = p.news.poll
-		p.news.elsewhere(0)
-	} else {
-		p.pause = min(p.pause*3/2, max(slowestPoll, p.news.poll))
-	}
-	p.moved = moved
 }

@@ -18,7 +18,8 @@ const (
 		SELECT $1, $2, 1, $3, at + $3, $4, $5, $6, $7, $8, $9, at FROM (SELECT {schema}.duroxide_now() AS at) t
 		WHERE (SELECT value::integer FROM {schema}.duroxide_meta WHERE key = 'min_writer') <= $10 AND {schema}.duroxide_confirm($11)
 		RETURNING until, joined_at`
-	callRenew = `SELECT until, min_writer, at, ready, jobs, next_due, strays, o_node, o_until, o_boot, o_namespace, o_pid, o_started
+	callRenew = `SELECT until, min_writer, at, ready, jobs, next_due, strays, o_node, o_until, o_boot, o_namespace, o_pid, o_started,
+		drawn, oldest, next
 		FROM {schema}.duroxide_renew($1, $2, $3, $4, $5, $6, $7)`
 	nodeRow     = `SELECT counter, until FROM {schema}.duroxide_nodes WHERE node = $1`
 	callBury    = `SELECT gone, jobs, ready FROM {schema}.duroxide_bury($1, $2)`
@@ -131,6 +132,7 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 		return nil, err
 	}
 	s.nodes.set(n.ID, lease{ms: n.LeaseMS, until: l.Until})
+	s.served.add(&n)
 	s.nodes.doubt()
 	s.news.announce(store.KindNodes)
 	return l, nil
@@ -139,23 +141,29 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
 	var until int64
+	var seen *reading
 	waiting := store.Waiting{Ready: true, Jobs: true} // as long as nothing is known
 	node := string(l.Node.ID)
 	err := s.write(ctx, write{
 		operation: "renew lease",
 		run: func(ctx context.Context, c session) error {
-			var extended, nextDue *int64
+			var extended, nextDue, drawn, oldest, next *int64
 			var minWriter int
 			var at int64
 			var ready, jobs, strays bool
 			var o neighbours
 			sent := s.clock.local()
 			err := c.QueryRow(ctx, s.sql.in(callRenew), node, l.Counter, l.Node.LeaseMS, writerVersion, s.news.channel, s.news.mark(), c.call).
-				Scan(&extended, &minWriter, &at, &ready, &jobs, &nextDue, &strays, &o.node, &o.until, &o.boot, &o.namespace, &o.pid, &o.started)
+				Scan(&extended, &minWriter, &at, &ready, &jobs, &nextDue, &strays, &o.node, &o.until, &o.boot, &o.namespace, &o.pid, &o.started,
+					&drawn, &oldest, &next)
 			if err != nil {
 				return err
 			}
 			s.clock.heard(sent, at)
+			seen = nil
+			if drawn != nil {
+				seen = &reading{value: *drawn, oldest: value(oldest), next: value(next)}
+			}
 			s.nodes.learn(o.list(), strays)
 			waiting = store.Waiting{Ready: ready, Jobs: jobs, NextDue: value(nextDue)}
 			if err := tooOld(minWriter); err != nil {
@@ -179,6 +187,9 @@ func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
 	l.Counter++
 	l.Until, l.Waiting = until, &waiting
 	s.nodes.set(l.Node.ID, lease{ms: l.Node.LeaseMS, until: until})
+	if seen != nil {
+		s.news.compare(*seen)
+	}
 	return nil
 }
 
@@ -188,6 +199,7 @@ func (s *Store) Leave(ctx context.Context, node store.NodeID) error {
 		return err
 	}
 	s.nodes.remove(node)
+	s.served.remove(node)
 	return nil
 }
 
@@ -300,6 +312,7 @@ func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID
 		}
 		if gone {
 			s.nodes.remove(d.node)
+			s.served.remove(d.node)
 			buried = append(buried, d.node)
 		}
 	}

@@ -45,6 +45,7 @@ type Options struct {
 
 	now       func() int64          // the local clock; tests move it
 	configure func(*pgxpool.Config) // tests set more
+	lookEvery time.Duration         // at the counter while notifications come; tests do not wait so long
 }
 
 // Open connects to the database that the URL or keyword string names, and brings the schema up to date. Every error
@@ -140,7 +141,11 @@ func open(ctx context.Context, url string, o Options) (s *Store, secret string, 
 	if poll <= 0 {
 		poll = defaultPoll
 	}
-	s.news = newNews(s, config.ConnConfig, poll)
+	look := o.lookEvery
+	if look <= 0 {
+		look = defaultLook
+	}
+	s.news = newNews(s, config.ConnConfig, poll, look)
 	return s, secret, nil
 }
 

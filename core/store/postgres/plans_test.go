@@ -178,6 +178,13 @@ func hotOperations(t *testing.T, s *Store, x *steps) []operation {
 			_, err := s.Ready(ctx, store.ReadyQuery{Node: "n", Names: []string{"sequence@1.0.0", "flow@1.0.0"}, Limit: 256, HorizonMS: 60_000})
 			ok(err)
 		}},
+		{"ready behind a backlog", func() {
+			q := store.ReadyQuery{Node: "n", Names: []string{"sequence@1.0.0", "flow@1.0.0"}, Limit: 256}
+			ok(s.read(ctx, "look", func(db querier) error {
+				_, err := s.look(ctx, db, &q, window{limit: 2048, spans: true})
+				return err
+			}))
+		}},
 		{"claim", func() {
 			_, err := s.ClaimJobs(ctx, x.turns[0].Claim)
 			ok(err)

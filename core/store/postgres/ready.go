@@ -1,14 +1,16 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duroxide/duroxide/core/store"
 )
 
-const callReady = `SELECT what, id, instance, node, at, idle FROM {schema}.duroxide_ready($1, $2, $3, $4, $5, $6)`
+const callReady = `SELECT what, id, instance, node, at, idle FROM {schema}.duroxide_ready($1, $2, $3, $4, $5, $6, $7)`
 
 // Of several nodes that found an instance one gets it. Rows that somebody is changing are left to that one.
 const takeInstances = `UPDATE {schema}.duroxide_instances i SET node = $1
@@ -18,7 +20,7 @@ const takeInstances = `UPDATE {schema}.duroxide_instances i SET node = $1
 
 const (
 	dueLimit  = 10_000  // timers that one query lists; the later ones come with later queries
-	readyMost = 100_000 // rows that are looked at in one go, however many of them are skipped
+	readyMost = 1 << 30 // rows that one query gives: more than there are instances with something to do
 )
 
 // candidate is an instance that has something to do.
@@ -26,6 +28,7 @@ type candidate struct {
 	id       int64
 	instance string
 	node     string
+	at       int64 // its oldest message
 }
 
 // found is what one look gives.
@@ -40,18 +43,22 @@ type found struct {
 // Ready implements [store.Store].
 func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResult, error) {
 	var f found
-	for limit := max(q.Limit, 1) * 2; ; limit *= 4 {
+	w := window{limit: max(q.Limit, 1) * 2, horizonMS: q.HorizonMS}
+	for {
+		due := f.due
 		err := s.read(ctx, "look for ready instances", func(db querier) (err error) {
-			f, err = s.look(ctx, db, &q, limit)
+			f, err = s.look(ctx, db, &q, w)
 			return err
 		})
 		if err != nil {
 			return store.ReadyResult{}, err
 		}
-		// Those that are skipped must not hide the ones behind them.
-		if !f.full || len(f.candidates) >= q.Limit || limit >= readyMost {
+		f.due = append(due, f.due...)
+		// Those that are skipped, or have many messages, must not hide the ones behind them.
+		if !f.full || len(f.candidates) >= q.Limit || w.limit >= readyMost {
 			break
 		}
+		w = window{limit: min(w.limit*4, readyMost), spans: true}
 	}
 	if len(f.idle) > 0 {
 		if err := s.hide(ctx, f.idle); err != nil {
@@ -80,11 +87,18 @@ func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResul
 	return result, nil
 }
 
-// look reads so many due messages.
-func (s *Store) look(ctx context.Context, db querier, q *store.ReadyQuery, limit int) (f found, err error) {
+// window is how much of what is due is looked at.
+type window struct {
+	limit     int   // messages, or with spans the instances of each span of time
+	spans     bool  // what lies behind the backlog of an instance is wanted
+	horizonMS int64 // timers so far ahead are listed
+}
+
+// look reads what is due as far as the window goes.
+func (s *Store) look(ctx context.Context, db querier, q *store.ReadyQuery, w window) (f found, err error) {
 	seen, listed, n := map[int64]bool{}, map[int64]bool{}, 0
 	sent := s.clock.local()
-	args := []any{string(q.Node), list(q.Names), store.AffinityDelay.Milliseconds(), limit, q.HorizonMS, dueLimit}
+	args := []any{string(q.Node), list(q.Names), store.AffinityDelay.Milliseconds(), w.limit, w.horizonMS, dueLimit, w.spans}
 	err = each(ctx, db, s.sql.in(callReady), args, func(rows pgx.Rows) error {
 		var what int
 		var id, at *int64
@@ -93,7 +107,7 @@ func (s *Store) look(ctx context.Context, db querier, q *store.ReadyQuery, limit
 		if err := rows.Scan(&what, &id, &instance, &node, &at, &idle); err != nil {
 			return err
 		}
-		c := candidate{id: value(id), instance: value(instance), node: value(node)}
+		c := candidate{id: value(id), instance: value(instance), node: value(node), at: value(at)}
 		switch what {
 		case lookTime:
 			s.clock.heard(sent, value(at))
@@ -103,13 +117,15 @@ func (s *Store) look(ctx context.Context, db querier, q *store.ReadyQuery, limit
 			switch {
 			case idle:
 				f.idle = append(f.idle, c.id)
-			case seen[c.id], len(f.candidates) >= q.Limit:
+			case seen[c.id], !w.spans && len(f.candidates) >= q.Limit:
 			default:
 				seen[c.id] = true
 				if q.Skip == nil || !q.Skip(c.instance) {
 					f.candidates = append(f.candidates, c)
 				}
 			}
+		case lookOthers:
+			n++
 		case lookDue:
 			if !listed[c.id] {
 				listed[c.id] = true
@@ -118,15 +134,20 @@ func (s *Store) look(ctx context.Context, db querier, q *store.ReadyQuery, limit
 		}
 		return nil
 	})
-	f.full = n == limit
+	f.full = n >= w.limit
+	if w.spans { // within a span they come in no order
+		slices.SortStableFunc(f.candidates, func(a, b candidate) int { return cmp.Compare(a.at, b.at) })
+		f.candidates = f.candidates[:min(len(f.candidates), q.Limit)]
+	}
 	return f, err
 }
 
 // What a row of duroxide_ready tells.
 const (
-	lookTime  = 0
-	lookReady = 1
-	lookDue   = 2
+	lookTime   = 0
+	lookReady  = 1
+	lookDue    = 2
+	lookOthers = 3
 )
 
 func (s *Store) hide(ctx context.Context, instances []int64) error {

@@ -17,6 +17,7 @@ type Store struct {
 	place  string // host and database, for people
 	clock  clock
 	nodes  joined
+	served served
 	news   *news
 	closed atomic.Bool
 

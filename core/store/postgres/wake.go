@@ -21,17 +21,22 @@ type listener struct {
 	idle  sync.Cond
 	calls int
 	ended bool
-	noted bool
+	noted map[subject]bool
 }
 
-// note tells the listener something for the log, once.
-func (l *listener) note(notice string) {
-	if notice == "" {
-		return
-	}
+// subject is what a notice is about. A listener hears of each once.
+type subject string
+
+// note tells the listener something for the log.
+func (l *listener) note(about subject, notice string) {
 	l.mu.Lock()
-	again := l.noted
-	l.noted = true
+	again := l.noted[about]
+	if !again {
+		if l.noted == nil {
+			l.noted = map[subject]bool{}
+		}
+		l.noted[about] = true
+	}
 	l.mu.Unlock()
 	if !again {
 		l.call(func(to store.Listener) { to.Wake(store.Wake{Notice: notice}) })
@@ -146,10 +151,12 @@ func (t *tidings) changed(instances ...string) {
 	}
 }
 
-// delivered: a message is visible at a time of the store's clock, which was now.
+// delivered: a message is visible at a time of the store's clock, which was now. Others note when it is due: this process
+// may run nothing, or be gone by then.
 func (t *tidings) delivered(instance string, visible, now int64) {
 	if visible > now {
 		t.Due = append(t.Due, store.DueInstance{Instance: instance, Due: visible})
+		t.others |= store.KindReady
 		return
 	}
 	t.ready(instance)

@@ -95,6 +95,9 @@ CREATE TABLE {{.schema}}.duroxide_messages (
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX duroxide_messages_ready    ON {{.schema}}.duroxide_messages (visible_at, instance_id) WHERE visible_at IS NOT NULL;
+-- By spans of 16 s: who looks behind the backlog of an instance passes each of its spans with one step.
+CREATE INDEX duroxide_messages_span     ON {{.schema}}.duroxide_messages ((visible_at >> 14), instance_id, visible_at)
+    WHERE visible_at IS NOT NULL;
 CREATE INDEX duroxide_messages_instance ON {{.schema}}.duroxide_messages (instance_id, visible_at) WHERE kind <> 'mail';
 CREATE INDEX duroxide_messages_mail     ON {{.schema}}.duroxide_messages (instance_id, name)       WHERE kind = 'mail';
 CREATE INDEX duroxide_messages_timer    ON {{.schema}}.duroxide_messages (instance_id, source)     WHERE kind = 'timer';

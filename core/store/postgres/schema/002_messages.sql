@@ -226,10 +226,12 @@ $duroxide$;
 
 -- Looks for work: the time and whether other nodes live (what = 0, at and idle), what is due, the longest waiting first
 -- (1), and, up to p_horizon ms ahead, what is due later (2). What another live node committed last is left to it for
--- p_affinity ms. Whether mail is waited for is decided here, from the row of its instance: where it is inserted, the turn
--- that opens its queue may be about to commit. idle: nothing here for a turn.
+-- p_affinity ms, and other names to those who have them (3): of p_limit messages they count. With p_spans the backlog of an
+-- instance counts once for each 16 s of it, and what is left to others does not count. Whether mail is waited for is decided
+-- here, from the row of its instance: where it is inserted, the turn that opens its queue may be about to commit. idle:
+-- nothing here for a turn.
 CREATE FUNCTION {{.schema}}.duroxide_ready(p_node text, p_names text[], p_affinity bigint, p_limit integer, p_horizon bigint,
-    p_due_limit integer)
+    p_due_limit integer, p_spans boolean)
 RETURNS TABLE (what integer, id bigint, instance text, node text, at bigint, idle boolean)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
     SET enable_mergejoin = off SET enable_material = off
@@ -241,13 +243,19 @@ DECLARE
 BEGIN
     what := 0; at := v_now; idle := cardinality(v_others) > 0;
     RETURN NEXT;
-    RETURN QUERY
-    SELECT 1, m.instance_id, i.instance, i.node, m.visible_at, i.status <> 'Running' OR (m.kind = 'mail' AND NOT i.open_queues ? m.name)
-    FROM {{.schema}}.duroxide_messages m JOIN {{.schema}}.duroxide_instances i ON i.id = m.instance_id
-    WHERE m.visible_at IS NOT NULL AND m.visible_at <= v_now
-        AND CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY (p_names)
-        AND (m.visible_at <= v_now - p_affinity OR NOT i.node = ANY (v_others))
-    ORDER BY m.visible_at, m.instance_id LIMIT p_limit;
+    IF p_spans THEN
+        RETURN QUERY SELECT 1, w.id, w.instance, w.node, w.at, w.idle
+            FROM {{.schema}}.duroxide_waiting(v_now, p_names, v_now - p_affinity, v_others) w LIMIT p_limit;
+    ELSE
+        RETURN QUERY
+        SELECT CASE WHEN CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY (p_names)
+                AND (m.visible_at <= v_now - p_affinity OR NOT i.node = ANY (v_others)) THEN 1 ELSE 3 END,
+            m.instance_id, i.instance, i.node, m.visible_at, i.status <> 'Running' OR (m.kind = 'mail' AND NOT i.open_queues ? m.name)
+        FROM (SELECT * FROM {{.schema}}.duroxide_messages m WHERE m.visible_at IS NOT NULL AND m.visible_at <= v_now
+            ORDER BY m.visible_at, m.instance_id LIMIT p_limit) m
+            JOIN {{.schema}}.duroxide_instances i ON i.id = m.instance_id
+        ORDER BY m.visible_at, m.instance_id;
+    END IF;
     IF p_horizon > 0 THEN
         RETURN QUERY
         SELECT 2, m.instance_id, i.instance, i.node, m.visible_at, false
@@ -258,4 +266,30 @@ BEGIN
         ORDER BY m.visible_at, m.instance_id LIMIT p_due_limit;
     END IF;
 END
+$duroxide$;
+
+-- The instances that have waited longest, as duroxide_ready gives them, each once for every span in which it has messages:
+-- the index is stepped through from one instance to the next. Inlined, so that no more are looked at than are wanted.
+CREATE FUNCTION {{.schema}}.duroxide_waiting(p_now bigint, p_names text[], p_left bigint, p_others text[])
+RETURNS TABLE (id bigint, instance text, node text, at bigint, idle boolean)
+LANGUAGE sql STABLE AS $duroxide$
+    WITH RECURSIVE w AS (
+        (SELECT m.visible_at >> 14 AS span, m.instance_id, m.visible_at FROM {{.schema}}.duroxide_messages m
+            WHERE m.visible_at IS NOT NULL AND m.visible_at >> 14 <= p_now >> 14
+            ORDER BY m.visible_at >> 14, m.instance_id, m.visible_at LIMIT 1)
+        UNION ALL
+        SELECT n.span, n.instance_id, n.visible_at FROM w CROSS JOIN LATERAL (
+            SELECT m.visible_at >> 14 AS span, m.instance_id, m.visible_at FROM {{.schema}}.duroxide_messages m
+            WHERE m.visible_at IS NOT NULL AND m.visible_at >> 14 <= p_now >> 14
+                AND (m.visible_at >> 14, m.instance_id) > (w.span, w.instance_id)
+            ORDER BY m.visible_at >> 14, m.instance_id, m.visible_at LIMIT 1) n)
+    SELECT w.instance_id, i.instance, i.node, w.visible_at, i.status <> 'Running' OR NOT (
+        EXISTS (SELECT FROM {{.schema}}.duroxide_messages x WHERE x.instance_id = w.instance_id AND x.kind <> 'mail'
+            AND x.visible_at <= p_now)
+        OR EXISTS (SELECT FROM jsonb_array_elements_text(i.open_queues) q(name) CROSS JOIN LATERAL (
+            SELECT FROM {{.schema}}.duroxide_messages x WHERE x.instance_id = w.instance_id AND x.kind = 'mail' AND x.name = q.name
+                AND x.visible_at IS NOT NULL LIMIT 1) y))
+    FROM w JOIN {{.schema}}.duroxide_instances i ON i.id = w.instance_id
+    WHERE w.visible_at <= p_now AND CASE WHEN i.version = '' THEN i.name ELSE i.name || '@' || i.version END = ANY (p_names)
+        AND (w.visible_at <= p_left OR NOT i.node = ANY (p_others))
 $duroxide$;

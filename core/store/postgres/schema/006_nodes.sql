@@ -18,18 +18,26 @@ $duroxide$;
 
 -- Extends a node's lease if nobody else has (compare-and-swap on the counter), and on the way forgets what has been kept
 -- long enough. until is NULL when the row is gone; min_writer above p_writer renews nothing. All that an idle node wants to
--- know comes along: whether anything waits (ready, jobs, next_due), the other nodes (o_*), whether there are strays; and the
+-- know comes along: whether anything waits (ready, jobs, next_due), the other nodes (o_*), whether there are strays, how far
+-- the counter is that every write moves (drawn), the oldest transaction under way (oldest) and this one (next); and the
 -- notification by which it tests that they come through. A renewal that a crash of the server undoes is only a lease that
 -- seems over too early, so nobody waits for the disk.
 CREATE FUNCTION {{.schema}}.duroxide_renew(p_node text, p_counter bigint, p_lease bigint, p_writer integer, p_channel text, p_mark text,
     p_call bigint)
 RETURNS TABLE (until bigint, min_writer integer, at bigint, ready boolean, jobs boolean, next_due bigint, strays boolean,
-    o_node text[], o_until bigint[], o_boot text[], o_namespace text[], o_pid bigint[], o_started text[])
+    o_node text[], o_until bigint[], o_boot text[], o_namespace text[], o_pid bigint[], o_started text[],
+    drawn bigint, oldest bigint, next bigint)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
+    -- Before this transaction is one of those under way. A role that may not read the sequence renews all the same.
+    IF has_sequence_privilege('{{.literal}}.duroxide_ids', 'SELECT') THEN
+        SELECT c.last_value + c.is_called::integer, pg_snapshot_xmin(pg_current_snapshot())::text::bigint INTO drawn, oldest
+            FROM {{.schema}}.duroxide_ids c;
+        next := pg_current_xact_id()::text::bigint;
+    END IF;
     at := {{.schema}}.duroxide_now();
     min_writer := (SELECT m.value::integer FROM {{.schema}}.duroxide_meta m WHERE m.key = 'min_writer');
     IF min_writer <= p_writer THEN
