@@ -183,7 +183,7 @@ func TestWithoutNotificationsASlowCommitIsHeardOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []any{"a", newLife(), uuid(history.NewToken()), "flow", "", "", int64(0), "", false}
+	args := []any{"a", newLife(), uuid(history.NewToken()), "flow", "", "", int64(0), "", false, int64(1)}
 	if _, err := tx.Exec(ctx, reader.sql.in(callStart), args...); err != nil {
 		t.Fatal(err)
 	}
