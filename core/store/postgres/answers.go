@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,6 +16,7 @@ import (
 type kept struct {
 	statement string
 	columns   string // of its answer, with their types
+	bound     time.Duration
 }
 
 var columnNames = regexp.MustCompile(`(\w+) [^,]+`)
@@ -41,7 +43,7 @@ func (s *Store) writeKept(ctx context.Context, operation string, k kept, args []
 	call := uuid(history.NewToken())
 	args = append(args[:len(args):len(args)], call)
 	return s.write(ctx, write{
-		operation: operation,
+		operation: operation, bound: k.bound,
 		run: func(ctx context.Context, c session) error {
 			begin()
 			return each(ctx, c, s.sql.in(k.sql(len(args))), args, scan)

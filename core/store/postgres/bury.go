@@ -92,7 +92,7 @@ func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID
 
 // lookForDead tells the nodes that are to be buried from the others.
 func (s *Store) lookForDead(ctx context.Context, self store.NodeID) (dead []doomed, others []neighbour, err error) {
-	err = s.read(ctx, "look for dead nodes", func(q querier) error {
+	err = s.read(ctx, "look for dead nodes", func(ctx context.Context, q querier) error {
 		dead, others = nil, nil
 		err := each(ctx, q, s.sql.in(selectNodes), []any{string(self)}, func(rows pgx.Rows) error {
 			var n neighbour

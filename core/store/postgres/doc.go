@@ -44,6 +44,9 @@
 //
 // # Errors
 //
+// No call waits for ever: for a connection and an answer there are bounds, wide ones where much is read or deleted. The hot
+// calls and the renewals have narrow ones, so that a server that has fallen silent is left for the next one in time.
+//
 // What may pass by itself (a fail-over, a deadlock, a full server) is tried again a few times, then reported as retryable.
 // When the connection breaks while a write is under way, the write is looked up before it is answered: by the token of the
 // turn, the life of the instance, the id of the message; and where no row could tell, by the answer, which is stored with

@@ -58,8 +58,11 @@ func isRefused(err error) bool {
 
 // told adds what to do to errors whose own text does not say it.
 func told(err error) error {
-	if sqlState(err) == "57014" {
+	switch {
+	case sqlState(err) == "57014":
 		return fmt.Errorf("the statement was cancelled; is statement_timeout of the user or database too short? (%w)", err)
+	case pgconn.Timeout(err):
+		return fmt.Errorf("the server did not answer in time (%w)", err)
 	}
 	return err
 }

@@ -21,14 +21,14 @@ const (
 )
 
 // snapshot runs fn in one state of the store.
-func (s *Store) snapshot(ctx context.Context, operation string, fn func(querier) error) error {
-	return s.read(ctx, operation, func(querier) error {
+func (s *Store) snapshot(ctx context.Context, operation string, fn func(context.Context, querier) error) error {
+	return s.readMuch(ctx, operation, func(ctx context.Context, _ querier) error {
 		return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 			// An open snapshot keeps dead rows; one whose reader is stopped must not keep them for long.
 			if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = '5s'"); err != nil {
 				return err
 			}
-			return fn(tx)
+			return fn(ctx, tx)
 		})
 	})
 }
@@ -36,7 +36,7 @@ func (s *Store) snapshot(ctx context.Context, operation string, fn func(querier)
 // Inspect implements [store.Inspector].
 func (s *Store) Inspect(ctx context.Context, instance string) (*store.Rows, error) {
 	var rows *store.Rows
-	err := s.snapshot(ctx, fmt.Sprintf("inspect %q", instance), func(q querier) error {
+	err := s.snapshot(ctx, fmt.Sprintf("inspect %q", instance), func(ctx context.Context, q querier) error {
 		l := loading{snapshot: &store.Snapshot{Instance: instance}}
 		err := each(ctx, q, s.sql.in(callLoad), []any{instance, uuid(history.Token{})}, l.add)
 		if err != nil {
@@ -114,7 +114,7 @@ func (s *Store) readRows(ctx context.Context, q querier, instance string, id int
 // InspectShared implements [store.Inspector].
 func (s *Store) InspectShared(ctx context.Context) (*store.SharedRows, error) {
 	var shared *store.SharedRows
-	err := s.snapshot(ctx, "inspect", func(q querier) error {
+	err := s.snapshot(ctx, "inspect", func(ctx context.Context, q querier) error {
 		shared = &store.SharedRows{Sessions: map[string]store.NodeID{}, Orphans: map[string]int64{}}
 		for sql, into := range map[string]*[]store.NodeID{
 			"SELECT node FROM {schema}.duroxide_nodes":                                 &shared.Nodes,

@@ -62,6 +62,7 @@ type lease struct {
 	ms, until int64
 	since     int64 // renewed without a gap from this time on
 	broken    bool  // the last renewal has failed
+	unsure    int64 // renewals that have failed since the last one that did not: they may have been applied all the same
 }
 
 // extended is the lease after a renewal at a time. What was over, or could not be renewed, begins anew.
@@ -98,12 +99,14 @@ func (j *joined) renewal(node store.NodeID, now int64) int64 {
 	return 0
 }
 
-// extend notes that a renewal, or a commit on its way, has extended the lease.
+// extend notes that a renewal has extended the lease.
 func (j *joined) extend(node store.NodeID, now, until int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if l, ok := j.leases[node]; ok {
-		j.leases[node] = l.extended(now, until)
+		l = l.extended(now, until)
+		l.unsure = 0
+		j.leases[node] = l
 	}
 }
 
@@ -124,9 +127,16 @@ func (j *joined) interrupt(node store.NodeID) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if l, ok := j.leases[node]; ok {
-		l.broken = true
+		l.broken, l.unsure = true, l.unsure+1
 		j.leases[node] = l
 	}
+}
+
+// unsure counts the renewals of which it is not known whether they were applied.
+func (j *joined) unsure(node store.NodeID) int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.leases[node].unsure
 }
 
 // hadTheirChance reports whether the database has answered the node so long without a gap that any other, with a lease of so

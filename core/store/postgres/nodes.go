@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/duroxide/duroxide/core/store"
 )
@@ -12,8 +13,8 @@ const (
 		SELECT $1, $2, 1, $3, at + $3, $4, $5, $6, $7, $8, $9, at FROM (SELECT {schema}.duroxide_now() AS at) t
 		WHERE (SELECT value::integer FROM {schema}.duroxide_meta WHERE key = 'min_writer') <= $10
 		RETURNING until, joined_at`
-	callRenew = `SELECT until, min_writer, at, ready, jobs, next_due, strays, o_node, o_until, o_boot, o_namespace, o_pid, o_started
-		FROM {schema}.duroxide_renew($1, $2, $3, $4, $5, $6)`
+	callRenew = `SELECT until, counter, min_writer, at, ready, jobs, next_due, strays, o_node, o_until, o_boot, o_namespace, o_pid, o_started
+		FROM {schema}.duroxide_renew($1, $2, $3, $4, $5, $6, $7)`
 	nodeRow     = `SELECT counter, until FROM {schema}.duroxide_nodes WHERE node = $1`
 	callRelease = `SELECT {schema}.duroxide_release($1, $2)`
 )
@@ -51,20 +52,22 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
-	var until int64
+	var until, counter int64
+	unsure := s.nodes.unsure(l.Node.ID)
 	waiting := store.Waiting{Ready: true, Jobs: true} // as long as nothing is known
 	node := string(l.Node.ID)
 	err := s.write(ctx, write{
 		operation: "renew lease",
+		bound:     time.Duration(l.Node.LeaseMS) * time.Millisecond / 3, // with its look-up less than half a lease
 		run: func(ctx context.Context, c session) error {
-			var extended, nextDue *int64
+			var extended, counted, nextDue *int64
 			var minWriter int
 			var at int64
 			var ready, jobs, strays bool
 			var o neighbours
 			sent := s.clock.local()
-			err := c.QueryRow(ctx, s.sql.in(callRenew), node, l.Counter, l.Node.LeaseMS, writerVersion, s.news.channel, s.news.mark()).
-				Scan(&extended, &minWriter, &at, &ready, &jobs, &nextDue, &strays, &o.node, &o.until, &o.boot, &o.namespace, &o.pid, &o.started)
+			err := c.QueryRow(ctx, s.sql.in(callRenew), node, l.Counter, l.Node.LeaseMS, writerVersion, s.news.channel, s.news.mark(), unsure).
+				Scan(&extended, &counted, &minWriter, &at, &ready, &jobs, &nextDue, &strays, &o.node, &o.until, &o.boot, &o.namespace, &o.pid, &o.started)
 			if err != nil {
 				return err
 			}
@@ -77,21 +80,19 @@ func (s *Store) Renew(ctx context.Context, l *store.Lease) error {
 			if extended == nil {
 				return store.ErrNodeLost
 			}
-			until = *extended
+			until, counter = *extended, *counted
 			return nil
 		},
 		applied: func(ctx context.Context, q querier) (applied, known bool, err error) {
-			var counter int64
 			err = q.QueryRow(ctx, s.sql.in(nodeRow), node).Scan(&counter, &until)
-			return err == nil && counter == l.Counter+1, true, orElse(err, nil)
+			return err == nil && counter > l.Counter && counter <= l.Counter+unsure+1, true, orElse(err, nil)
 		},
 	})
 	if err != nil {
 		s.nodes.interrupt(l.Node.ID)
 		return err
 	}
-	l.Counter++
-	l.Until, l.Waiting = until, &waiting
+	l.Counter, l.Until, l.Waiting = counter, until, &waiting
 	s.nodes.extend(l.Node.ID, until-l.Node.LeaseMS, until)
 	return nil
 }

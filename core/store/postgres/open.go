@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,11 +111,11 @@ func open(ctx context.Context, url string, o Options) (s *Store, secret string, 
 		return nil, "", fmt.Errorf("the connection string cannot be read: %w", unquoted(err))
 	}
 	secret = config.ConnConfig.Password
-	poolConfig(config, url, o)
 	s = &Store{
 		schema: schema, sql: newStatements(schema), clock: newClock(o.now),
 		place: net.JoinHostPort(config.ConnConfig.Host, strconv.Itoa(int(config.ConnConfig.Port))) + "/" + config.ConnConfig.Database,
 	}
+	s.poolConfig(config, url, o)
 	s.nodes.init()
 	s.joinCalls()
 	ctx, cancel := context.WithTimeout(ctx, config.ConnConfig.ConnectTimeout)
@@ -152,7 +153,7 @@ func connecting(ctx context.Context, err error, after time.Duration) error {
 	return err
 }
 
-func poolConfig(config *pgxpool.Config, url string, o Options) {
+func (s *Store) poolConfig(config *pgxpool.Config, url string, o Options) {
 	if !strings.Contains(url, "default_query_exec_mode") {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
@@ -171,6 +172,8 @@ func poolConfig(config *pgxpool.Config, url string, o Options) {
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "duroxide"
 	}
+	config.ConnConfig.DialFunc = s.sockets.dial
+	config.ShouldPing = s.tryIdle(cmp.Or(config.PingTimeout, pingBound))
 	if o.Password != nil {
 		config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
 			password, err := o.Password(ctx)

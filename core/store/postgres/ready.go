@@ -41,7 +41,7 @@ type found struct {
 func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResult, error) {
 	var f found
 	for limit := max(q.Limit, 1) * 2; ; limit *= 4 {
-		err := s.read(ctx, "look for ready instances", func(db querier) (err error) {
+		err := s.read(ctx, "look for ready instances", func(ctx context.Context, db querier) (err error) {
 			f, err = s.look(ctx, db, &q, limit)
 			return err
 		})
