@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,12 +19,15 @@ const (
 	selectStrays = `SELECT node FROM {schema}.duroxide_strays() WHERE node <> $1`
 )
 
+const buryBound = 10 * time.Second // others wait for their turn
+
 // bury removes the row of a node and frees what it held. Of two who try, one succeeds; a node that has renewed its lease
 // in the meantime stays.
 func (s *Store) bury(ctx context.Context, node store.NodeID, how string) (gone bool, err error) {
 	var t tidings
 	err = s.write(ctx, write{
 		operation: fmt.Sprintf("bury node %q", node),
+		bound:     buryBound,
 		run: func(ctx context.Context, c session) error {
 			var jobs bool
 			var ready []string
@@ -64,7 +69,8 @@ type doomed struct {
 	how  string // as duroxide_bury takes it
 }
 
-// BuryDead implements [store.Store]. The database is asked only when something has changed since the last renewal.
+// BuryDead implements [store.Store]. The database is asked only when something has changed since the last renewal. One that
+// cannot be buried keeps none of the others from it.
 func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID, error) {
 	if s.nodes.areWell(s.Now()) {
 		return nil, nil
@@ -75,9 +81,9 @@ func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID
 	}
 	var buried []store.NodeID
 	for _, d := range dead {
-		gone, err := s.bury(ctx, d.node, d.how)
-		if err != nil {
-			return buried, err
+		gone, failed := s.bury(ctx, d.node, d.how)
+		if err = cmp.Or(err, failed); failed != nil && ctx.Err() != nil {
+			break
 		}
 		if gone {
 			s.nodes.remove(d.node)
@@ -87,7 +93,7 @@ func (s *Store) BuryDead(ctx context.Context, self store.NodeID) ([]store.NodeID
 	if len(dead) == 0 {
 		s.nodes.learn(others, false)
 	} // else one that was buried may not know it yet and go on: the next look is made too
-	return buried, nil
+	return buried, err
 }
 
 // lookForDead tells the nodes that are to be buried from the others.

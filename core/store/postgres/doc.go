@@ -5,7 +5,8 @@
 //
 // Every write is one call of a function that lives in the schema (schema/*.sql) and does its work in that call's implicit
 // transaction: a turn costs one round trip, a group of turns too, and no process ever holds a transaction open between
-// two of its messages. One that is stopped or cut off in the middle leaves no locks behind.
+// two of its messages. One that is stopped or cut off in the middle leaves no locks behind; unless it is stopped before it has
+// read an answer that is large, which is broken off when its node is buried.
 //
 //	CommitTurns ─ duroxide_commit: fence ─ jobs ─ messages ─ history ─ claims ─ untaken messages
 //	                               │

@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	insertNode = `INSERT INTO {schema}.duroxide_nodes (node, label, counter, lease_ms, until, boot, namespace, pid, started, orchestrations,
-		activities, joined_at)
-		SELECT $1, $2, 1, $3, at + $3, $4, $5, $6, $7, $8, $9, at FROM (SELECT {schema}.duroxide_now() AS at) t
-		WHERE (SELECT value::integer FROM {schema}.duroxide_meta WHERE key = 'min_writer') <= $10
+	insertNode = `INSERT INTO {schema}.duroxide_nodes (node, label, counter, lease_ms, until, boot, namespace, pid, started, connections,
+		orchestrations, activities, joined_at)
+		SELECT $1, $2, 1, $3, at + $3, $4, $5, $6, $7, $8, $9, $10, at FROM (SELECT {schema}.duroxide_now() AS at) t
+		WHERE (SELECT value::integer FROM {schema}.duroxide_meta WHERE key = 'min_writer') <= $11
 		RETURNING until, joined_at`
 	callRenew = `SELECT until, counter, min_writer, at, ready, jobs, next_due, strays, o_node, o_until, o_boot, o_namespace, o_pid, o_started
 		FROM {schema}.duroxide_renew($1, $2, $3, $4, $5, $6, $7)`
@@ -29,7 +29,7 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 		run: func(ctx context.Context, c session) error {
 			sent := s.clock.local()
 			err := c.QueryRow(ctx, s.sql.in(insertNode), string(n.ID), n.Label, n.LeaseMS, optional(p.boot), optional(p.namespace),
-				optionalInt(p.pid), optional(p.started), list(n.Orchestrations), list(n.Activities), writerVersion).Scan(&l.Until, &at)
+				optionalInt(p.pid), optional(p.started), s.connections, list(n.Orchestrations), list(n.Activities), writerVersion).Scan(&l.Until, &at)
 			if err == nil {
 				s.clock.heard(sent, at)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -112,7 +113,7 @@ func open(ctx context.Context, url string, o Options) (s *Store, secret string, 
 	}
 	secret = config.ConnConfig.Password
 	s = &Store{
-		schema: schema, sql: newStatements(schema), clock: newClock(o.now),
+		schema: schema, sql: newStatements(schema), clock: newClock(o.now), connections: rand.Int64(),
 		place: net.JoinHostPort(config.ConnConfig.Host, strconv.Itoa(int(config.ConnConfig.Port))) + "/" + config.ConnConfig.Database,
 	}
 	s.poolConfig(config, url, o)
@@ -185,7 +186,7 @@ func (s *Store) poolConfig(config *pgxpool.Config, url string, o Options) {
 		}
 	}
 	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe {
-		config.AfterConnect = markDirect
+		config.AfterConnect = s.markDirect
 	}
 	if o.configure != nil {
 		o.configure(config)

@@ -29,6 +29,7 @@ type wire struct {
 	deaf     atomic.Bool  // answers are swallowed and the connection is cut instead
 	cuts     atomic.Int64 // so cut
 	mute     atomic.Bool  // answers are swallowed and nothing else happens
+	stopped  atomic.Bool  // answers are not read, as by a process that is stopped
 	epoch    atomic.Int64 // connections of an earlier one are dead, and nobody says so
 	done     sync.WaitGroup
 }
@@ -103,6 +104,9 @@ func (w *wire) answers(client, backend net.Conn, spared *atomic.Bool, born int64
 	defer func() { _ = client.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
+		for w.stopped.Load() {
+			<-time.After(time.Millisecond)
+		}
 		n, err := backend.Read(buffer)
 		if err != nil {
 			return

@@ -12,15 +12,16 @@ import (
 
 // Store is a schema with instances in it. It is safe for use by many goroutines.
 type Store struct {
-	pool    *pgxpool.Pool
-	sockets sockets
-	sql     statements
-	schema  string // as given
-	place   string // host and database, for people
-	clock   clock
-	nodes   joined
-	news    *news
-	closed  atomic.Bool
+	pool        *pgxpool.Pool
+	sockets     sockets
+	sql         statements
+	schema      string // as given
+	connections int64  // the mark of all that lead straight to the server
+	place       string // host and database, for people
+	clock       clock
+	nodes       joined
+	news        *news
+	closed      atomic.Bool
 
 	starts   *together[newcomer, beginning]
 	enqueues *together[[]store.Enqueue, []bool]

@@ -57,12 +57,31 @@ BEGIN
 END
 $duroxide$;
 
+-- Ends what server processes still do for a node that is given up. A stopped process that does not read its answer keeps them
+-- from ending, and with them the locks of its last commit. Behind a pooler none is found. One that belongs to another role,
+-- or to a node that lives in the same process, is left alone.
+CREATE FUNCTION {{.schema}}.duroxide_cut_off(p_node text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $duroxide$
+BEGIN
+    PERFORM pg_terminate_backend(a.pid)
+        FROM {{.schema}}.duroxide_nodes n
+        JOIN pg_locks l ON l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid = (n.connections >> 32)::oid
+            AND l.objid = (n.connections & 4294967295)::oid AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+        JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE n.node = p_node AND a.state = 'active' AND a.pid <> pg_backend_pid() AND pg_has_role(a.usesysid, 'USAGE')
+            AND NOT EXISTS (SELECT FROM {{.schema}}.duroxide_nodes o
+                WHERE o.connections = n.connections AND o.node <> p_node AND o.until >= p_now);
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL; -- then they are waited for
+END
+$duroxide$;
+
 -- Removes a node's row and frees everything that it held. p_how: 'leave' = it goes by itself; 'lapsed' = only if its lease
 -- is over; 'dead' = its process is gone; 'stray' = it has no row any more, but claimed all the same. Unless it left, what it
--- was working at is suspect.
+-- was working at is suspect. A row that somebody keeps locked is not waited for for long: other nodes may be dead too.
 CREATE FUNCTION {{.schema}}.duroxide_bury(p_node text, p_how text)
 RETURNS TABLE (gone boolean, jobs boolean, ready text[])
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET lock_timeout = '2s'
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
@@ -70,6 +89,11 @@ DECLARE
     v_touched bigint[];
 BEGIN
     gone := false; jobs := false;
+    IF p_how = 'dead' OR p_how = 'lapsed' AND EXISTS (
+        SELECT FROM {{.schema}}.duroxide_nodes n WHERE n.node = p_node AND n.until < v_now)
+    THEN
+        PERFORM {{.schema}}.duroxide_cut_off(p_node, v_now);
+    END IF;
     DELETE FROM {{.schema}}.duroxide_nodes n WHERE n.node = p_node AND (p_how <> 'lapsed' OR n.until < v_now);
     IF FOUND OR p_how = 'stray' OR p_how = 'leave' THEN
         gone := true;
