@@ -209,13 +209,14 @@ func checkSchema(name string) error {
 }
 
 const checkServer = `SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery(),
-	current_setting('default_transaction_read_only') = 'on', current_setting('server_encoding'),
+	current_setting('default_transaction_read_only') = 'on', current_setting('default_transaction_isolation'), current_setting('server_encoding'),
 	(SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout')`
 
 // serverFacts are what has to be known of a server before anything is changed on it.
 type serverFacts struct {
 	number            int
 	version, encoding string
+	isolation         string
 	standby, readOnly bool
 	statementTimeout  time.Duration
 }
@@ -224,7 +225,7 @@ func (s *Store) checkServer(ctx context.Context) error {
 	var v serverFacts
 	var timeoutMS int64
 	row := s.pool.QueryRow(ctx, checkServer)
-	if err := row.Scan(&v.number, &v.version, &v.standby, &v.readOnly, &v.encoding, &timeoutMS); err != nil {
+	if err := row.Scan(&v.number, &v.version, &v.standby, &v.readOnly, &v.isolation, &v.encoding, &timeoutMS); err != nil {
 		return err
 	}
 	v.statementTimeout = time.Duration(timeoutMS) * time.Millisecond
@@ -241,6 +242,9 @@ func (v *serverFacts) refusal() error {
 			"the server is a read-only standby; connect to the primary (target_session_attrs=read-write finds it among several hosts)")}
 	case v.readOnly:
 		return errors.New("transactions of this user or database are read-only (default_transaction_read_only); writing is needed")
+	case v.isolation != "read committed" && v.isolation != "read uncommitted": // the same to Postgres
+		return fmt.Errorf("transactions of this user or database are %s (default_transaction_isolation), which do not see what was "+
+			"written while they waited for a lock; read committed is needed", v.isolation)
 	case v.encoding != "UTF8":
 		return fmt.Errorf("the database is encoded in %s; UTF8 is needed", v.encoding)
 	case v.statementTimeout > 0 && v.statementTimeout < minStatementTimeout:
