@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -87,6 +88,27 @@ func TestAfterAnOutageEveryoneMayRenewFirst(t *testing.T) {
 	a.renews()
 	a.buries()
 	b.renews()
+}
+
+// Renewals do not wait for the disk: a server that crashes may not know of the last ones when it is back.
+func TestRenewalsThatACrashHasUndoneLoseNoNode(t *testing.T) {
+	c := newCluster(t)
+	a := c.joins("a")
+	for range 3 {
+		a.renews()
+	}
+	setCounter := func(to string) {
+		if _, err := a.pool.Exec(context.Background(), a.sql.in("UPDATE {schema}.duroxide_nodes SET counter = counter "+to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setCounter("- 2")
+	a.renews()
+	a.renews()
+	setCounter("+ 1") // another holds the node
+	if err := a.Renew(context.Background(), a.lease); !errors.Is(err, store.ErrNodeLost) {
+		t.Fatal(err)
+	}
 }
 
 func TestWhoDoesNotComeBackAfterAnOutageIsBuriedALeaseLater(t *testing.T) {

@@ -16,8 +16,9 @@ CREATE FUNCTION {{.schema}}.duroxide_strays() RETURNS TABLE (node text) LANGUAGE
     SELECT o.node FROM owners o WHERE NOT EXISTS (SELECT FROM {{.schema}}.duroxide_nodes n WHERE n.node = o.node)
 $duroxide$;
 
--- Extends a node's lease if nobody else has (compare-and-swap on the counter; the p_unsure renewals before may have been
--- applied, their answers were lost), and on the way forgets what has been kept long enough. until is NULL when the row is gone; min_writer above p_writer renews nothing. All that an idle node wants to
+-- Extends a node's lease if nobody else has (compare-and-swap on the counter: one that is larger than ours is another's, but
+-- for the p_unsure renewals before, which may have been applied, for their answers were lost; a crash of the server, or a
+-- fail-over, may have undone some), and on the way forgets what has been kept long enough. until is NULL when the row is gone; min_writer above p_writer renews nothing. All that an idle node wants to
 -- know comes along: whether anything waits (ready, jobs, next_due), the other nodes (o_*), whether there are strays; and the
 -- notification by which it tests that they come through. A renewal that a crash of the server undoes is only a lease that
 -- seems over too early, so nobody waits for the disk.
@@ -34,7 +35,7 @@ BEGIN
     min_writer := (SELECT m.value::integer FROM {{.schema}}.duroxide_meta m WHERE m.key = 'min_writer');
     IF min_writer <= p_writer THEN
         UPDATE {{.schema}}.duroxide_nodes n SET counter = n.counter + 1, until = at + p_lease
-            WHERE n.node = p_node AND n.counter BETWEEN p_counter AND p_counter + p_unsure
+            WHERE n.node = p_node AND n.counter <= p_counter + p_unsure
             RETURNING n.until, n.counter INTO until, counter;
         DELETE FROM {{.schema}}.duroxide_taken t WHERE t.inserted_at < at - 300000;
         DELETE FROM {{.schema}}.duroxide_answers k WHERE k.inserted_at < at - 300000;
