@@ -29,6 +29,7 @@ type wire struct {
 	deaf     atomic.Bool  // answers are swallowed and the connection is cut instead
 	cuts     atomic.Int64 // so cut
 	mute     atomic.Bool  // answers are swallowed and nothing else happens
+	down     atomic.Bool  // nobody gets through
 	stopped  atomic.Bool  // answers are not read, as by a process that is stopped
 	epoch    atomic.Int64 // connections of an earlier one are dead, and nobody says so
 	done     sync.WaitGroup
@@ -62,6 +63,10 @@ func (w *wire) accept() {
 		client, err := w.listener.Accept()
 		if err != nil {
 			return
+		}
+		if w.down.Load() {
+			_ = client.Close()
+			continue
 		}
 		backend, err := net.Dial("tcp", w.target)
 		if err != nil {
