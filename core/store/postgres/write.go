@@ -49,7 +49,7 @@ func (s *Store) write(ctx context.Context, w write) error {
 		if err == nil || isAnswer(err) {
 			return err
 		}
-		if store.IsUnknown(err) || !isPassing(err) || try == tries || !pause(limit, try) {
+		if store.IsUnknown(err) || isFinal(err) || try == tries || !pause(limit, try) {
 			return trouble(w.operation, err)
 		}
 	}
@@ -77,6 +77,8 @@ func (s *Store) writeOnce(ctx, limit context.Context, w write) error {
 	return s.lookUp(ctx, w, backend, err)
 }
 
+var errNoConnection = errors.New("no connection")
+
 // acquire waits for a connection, but not for ever.
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	begun := time.Now()
@@ -87,11 +89,14 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil, fmt.Errorf("no connection within %v: the server does not answer, or all %d of the pool are in use (%w)",
-			time.Since(begun).Round(time.Millisecond), s.pool.Config().MaxConns, err)
+		return nil, fmt.Errorf("%w within %v: the server does not answer, or all %d of the pool are in use (%w)",
+			errNoConnection, time.Since(begun).Round(time.Millisecond), s.pool.Config().MaxConns, err)
 	}
 	return conn, err
 }
+
+// isFinal reports whether another try is in vain: nothing would change, or it was waited for long enough.
+func isFinal(err error) bool { return !isPassing(err) || errors.Is(err, errNoConnection) }
 
 // unavailable is the error of a pool that gave no connection. A caller whose own time is over is told just that.
 func (s *Store) unavailable(ctx context.Context, err error) error {
@@ -214,7 +219,7 @@ func (s *Store) readWithin(ctx context.Context, bound time.Duration, operation s
 		if s.closed.Load() {
 			return store.ErrClosed
 		}
-		if !isPassing(err) || try == tries || !pause(limit, try) {
+		if isFinal(err) || try == tries || !pause(limit, try) {
 			return trouble(operation, err)
 		}
 	}
