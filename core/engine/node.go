@@ -229,8 +229,7 @@ func (r *Runtime) runHousekeeping() {
 			}
 			buried, err := r.store.BuryDead(r.ctx, node)
 			if err != nil {
-				r.storeFailed("bury dead nodes", err)
-				continue
+				r.storeFailed("bury dead nodes", err) // some may be buried all the same
 			}
 			if len(buried) == 0 {
 				continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,6 +16,7 @@ import (
 type kept struct {
 	statement string
 	columns   string // of its answer, with their types
+	bound     time.Duration
 }
 
 var columnNames = regexp.MustCompile(`(\w+) [^,]+`)
@@ -40,7 +42,7 @@ func (k kept) names() string { return columnNames.ReplaceAllString(k.columns, "$
 func (s *Store) writeKept(ctx context.Context, operation string, k kept, args []any, begin func(), scan func(pgx.Rows) error) error {
 	key := uuid(history.NewToken())
 	return s.write(ctx, write{
-		operation: operation,
+		operation: operation, bound: k.bound,
 		run: func(ctx context.Context, c session) error {
 			begin()
 			return each(ctx, c, s.sql.in(k.sql(len(args)+1)), append(args[:len(args):len(args)], key, c.call), scan)

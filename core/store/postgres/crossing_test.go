@@ -124,16 +124,6 @@ func (x *crossing) answers(client, backend net.Conn, held chan struct{}) {
 	}
 }
 
-func openThrough(t *testing.T, through, schema string) *Store {
-	t.Helper()
-	s, err := Open(context.Background(), through, Options{Schema: schema})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
 // deliver lets what is held get through.
 func (x *crossing) deliver(t *testing.T) {
 	t.Helper()

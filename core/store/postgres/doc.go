@@ -5,7 +5,8 @@
 //
 // Every write is one call of a function that lives in the schema (schema/*.sql) and does its work in that call's implicit
 // transaction: a turn costs one round trip, a group of turns too, and no process ever holds a transaction open between
-// two of its messages. One that is stopped or cut off in the middle leaves no locks behind.
+// two of its messages. One that is stopped or cut off in the middle leaves no locks behind; unless it is stopped before it has
+// read an answer that is large, which is broken off when its node is buried.
 //
 //	CommitTurns ─ duroxide_commit: fence ─ jobs ─ messages ─ history ─ claims ─ untaken messages
 //	                               │
@@ -43,6 +44,9 @@
 // and the database is asked only when one seems dead.
 //
 // # Errors
+//
+// No call waits for ever: for a connection and an answer there are bounds, wide ones where much is read or deleted. The hot
+// calls and the renewals have narrow ones, so that a server that has fallen silent is left for the next one in time.
 //
 // What may pass by itself (a fail-over, a deadlock, a full server) is tried again a few times, then reported as retryable.
 // When the connection breaks while a write is under way, the write is looked up before it is answered: by the token of the

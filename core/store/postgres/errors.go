@@ -67,11 +67,13 @@ func isTooLarge(err error) bool {
 
 // told adds what to do to errors whose own text does not say it.
 func told(err error) error {
-	if isTooLarge(err) {
+	switch {
+	case isTooLarge(err):
 		return fmt.Errorf("more than the 1 GiB that PostgreSQL takes; keep large values elsewhere and pass references (%w)", err)
-	}
-	if sqlState(err) == "57014" {
+	case sqlState(err) == "57014":
 		return fmt.Errorf("the statement was cancelled; is statement_timeout of the user or database too short? (%w)", err)
+	case pgconn.Timeout(err):
+		return fmt.Errorf("the server did not answer in time (%w)", err)
 	}
 	return err
 }

@@ -21,8 +21,8 @@ const (
 )
 
 // snapshot runs fn in one state of the store.
-func (s *Store) snapshot(ctx context.Context, operation string, fn func(querier) error) error {
-	return s.read(ctx, operation, func(q querier) error {
+func (s *Store) snapshot(ctx context.Context, operation string, fn func(context.Context, querier) error) error {
+	return s.readMuch(ctx, operation, func(ctx context.Context, q querier) error {
 		// Not on a second connection: some at once would all wait for one, each holding its first.
 		held := q.(session) //nolint:errcheck,forcetypeassert // reads are given one
 		return pgx.BeginTxFunc(ctx, held, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -30,7 +30,7 @@ func (s *Store) snapshot(ctx context.Context, operation string, fn func(querier)
 			if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = '5s'"); err != nil {
 				return err
 			}
-			return fn(tx)
+			return fn(ctx, tx)
 		})
 	})
 }
@@ -38,7 +38,7 @@ func (s *Store) snapshot(ctx context.Context, operation string, fn func(querier)
 // Inspect implements [store.Inspector].
 func (s *Store) Inspect(ctx context.Context, instance string) (*store.Rows, error) {
 	var rows *store.Rows
-	err := s.snapshot(ctx, fmt.Sprintf("inspect %q", instance), func(q querier) error {
+	err := s.snapshot(ctx, fmt.Sprintf("inspect %q", instance), func(ctx context.Context, q querier) error {
 		l := loading{snapshot: &store.Snapshot{Instance: instance}}
 		err := each(ctx, q, s.sql.in(callLoad), []any{instance, uuid(history.Token{})}, l.add)
 		if err != nil {
@@ -116,7 +116,7 @@ func (s *Store) readRows(ctx context.Context, q querier, instance string, id int
 // InspectShared implements [store.Inspector].
 func (s *Store) InspectShared(ctx context.Context) (*store.SharedRows, error) {
 	var shared *store.SharedRows
-	err := s.snapshot(ctx, "inspect", func(q querier) error {
+	err := s.snapshot(ctx, "inspect", func(ctx context.Context, q querier) error {
 		shared = &store.SharedRows{Sessions: map[string]store.NodeID{}, Orphans: map[string]int64{}}
 		for sql, into := range map[string]*[]store.NodeID{
 			"SELECT node FROM {schema}.duroxide_nodes":                                 &shared.Nodes,

@@ -171,7 +171,7 @@ func (s *Store) LostJobs(ctx context.Context, jobs []store.JobRef) ([]store.JobR
 		ids[i], tokens[i] = jobs[i].ID, jobs[i].Token
 	}
 	var lost []store.JobRef
-	err := s.read(ctx, "look for lost jobs", func(q querier) error {
+	err := s.read(ctx, "look for lost jobs", func(ctx context.Context, q querier) error {
 		lost = nil
 		places, err := s.lost(ctx, q, ids, tokens)
 		for _, place := range places {

@@ -70,7 +70,7 @@ func (l *loading) add(rows pgx.Rows) error {
 // Load implements [store.Store].
 func (s *Store) Load(ctx context.Context, instance string, have history.Token) (*store.Snapshot, error) {
 	var l loading
-	err := s.read(ctx, fmt.Sprintf("load %q", instance), func(q querier) error {
+	err := s.read(ctx, fmt.Sprintf("load %q", instance), func(ctx context.Context, q querier) error {
 		l = loading{snapshot: &store.Snapshot{Instance: instance}}
 		sent := s.clock.local()
 		err := each(ctx, q, s.sql.in(callLoad), []any{instance, uuid(have)}, l.add)

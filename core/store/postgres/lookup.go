@@ -38,7 +38,7 @@ func (s *Store) lookUp(ctx context.Context, w write, lost lostCall, cause error)
 	if w.applied == nil {
 		return unknown
 	}
-	ctx, cancel := outlive(ctx, lookUpBound, graceLookUp)
+	ctx, cancel := outlive(ctx, min(lookUpBound, w.within()/3), graceLookUp)
 	defer cancel()
 	for try := 1; ; try++ {
 		applied, known, err := s.lookOnce(ctx, w, lost)
@@ -60,7 +60,7 @@ func (s *Store) lookOnce(ctx context.Context, w write, lost lostCall) (applied, 
 	if err != nil {
 		return false, false, err
 	}
-	defer conn.Release()
+	defer release(conn)
 	if lost.backend != 0 {
 		// It may be another role's, or gone. Without this the outcome is the same, only later.
 		_, _ = conn.Exec(ctx, endBackend, int64(lost.backend))

@@ -61,7 +61,7 @@ func TestWhatTheServerIsStillAtIsDoneOnce(t *testing.T) {
 func stillAtWork(t *testing.T, x *crossing, through string) {
 	t.Run("event", func(t *testing.T) {
 		ctx := context.Background()
-		s := openThrough(t, through, newSchema(t))
+		s := openThrough(t, through, Options{})
 		startOne(t, s, "a")
 		newBarrier(t, s, "INSERT ON {schema}.duroxide_messages").lose(t, x, func() {
 			stored, err := s.Enqueue(ctx, []store.Enqueue{{Instance: "a", Message: history.Message{Kind: history.MsgEvent, ID: "one", Name: "e"}}})
@@ -75,7 +75,7 @@ func stillAtWork(t *testing.T, x *crossing, through string) {
 	})
 	t.Run("start", func(t *testing.T) {
 		ctx := context.Background()
-		s := openThrough(t, through, newSchema(t))
+		s := openThrough(t, through, Options{})
 		newBarrier(t, s, "INSERT ON {schema}.duroxide_messages").lose(t, x, func() {
 			r, err := s.Start(ctx, store.Start{Instance: "a", Name: "flow", IfExists: store.ExistsError})
 			if err != nil || !r.Started {
@@ -85,7 +85,7 @@ func stillAtWork(t *testing.T, x *crossing, through string) {
 	})
 	t.Run("claim", func(t *testing.T) {
 		ctx := context.Background()
-		s := openThrough(t, through, newSchema(t))
+		s := openThrough(t, through, Options{})
 		steps := newSteps(t, s, 1)
 		giveBack(ctx, t, s, steps.results[0].Jobs...)
 		var jobs []store.Job
@@ -102,7 +102,7 @@ func stillAtWork(t *testing.T, x *crossing, through string) {
 	})
 	t.Run("delete", func(t *testing.T) {
 		ctx := context.Background()
-		s := openThrough(t, through, newSchema(t))
+		s := openThrough(t, through, Options{})
 		startOne(t, s, "a")
 		newBarrier(t, s, "INSERT ON {schema}.duroxide_answers").lose(t, x, func() {
 			if d, err := s.Delete(ctx, "a", true); err != nil || d.Instances != 1 {
@@ -112,7 +112,7 @@ func stillAtWork(t *testing.T, x *crossing, through string) {
 	})
 	t.Run("commit", func(t *testing.T) {
 		ctx := context.Background()
-		s := openThrough(t, through, newSchema(t))
+		s := openThrough(t, through, Options{})
 		steps := newSteps(t, s, 1)
 		newBarrier(t, s, "INSERT ON {schema}.duroxide_history").lose(t, x, func() { steps.commit(t, s) })
 		job := steps.results[0].Jobs[0]
@@ -128,7 +128,7 @@ func TestWhatArrivesAfterItWasLookedUpIsNotDone(t *testing.T) {
 		ctx := context.Background()
 		x, through := newCrossing(t)
 		x.held = []byte("id-of-the-event")
-		s := openThrough(t, through, newSchema(t))
+		s := openThrough(t, through, Options{})
 		startOne(t, s, "a")
 		stored, err := s.Enqueue(ctx, []store.Enqueue{
 			{Instance: "a", Message: history.Message{Kind: history.MsgEvent, ID: string(x.held), Name: "e"}},
@@ -145,7 +145,7 @@ func TestWhatArrivesAfterItWasLookedUpIsNotDone(t *testing.T) {
 		ctx := context.Background()
 		x, through := newCrossing(t)
 		x.held = []byte("node-that-claims")
-		s := openThrough(t, through, newSchema(t))
+		s := openThrough(t, through, Options{})
 		steps := newSteps(t, s, 2)
 		free := []store.Job{steps.results[0].Jobs[0], steps.results[1].Jobs[0]}
 		giveBack(ctx, t, s, free...)
@@ -164,7 +164,7 @@ func TestWhatArrivesAfterItWasLookedUpIsNotDone(t *testing.T) {
 		ctx := context.Background()
 		x, through := newCrossing(t)
 		x.held = []byte("name-of-the-event")
-		s := openThrough(t, through, newSchema(t))
+		s := openThrough(t, through, Options{})
 		steps := newSteps(t, s, 2)
 		free := steps.results[1].Jobs[0]
 		giveBack(ctx, t, s, free)

@@ -67,7 +67,7 @@ func (d *deletion) err(instance string) error {
 // Delete implements [store.Management].
 func (s *Store) Delete(ctx context.Context, instance string, force bool) (store.Deleted, error) {
 	var d deletion
-	call := kept{statement: callDelete, columns: deletedColumns}
+	call := kept{statement: callDelete, columns: deletedColumns, bound: wideBound}
 	err := s.writeKept(ctx, fmt.Sprintf("delete %q", instance), call, []any{instance, force}, func() { d = deletion{} }, d.add)
 	if err == nil {
 		err = d.err(instance)
@@ -102,7 +102,7 @@ func (s *Store) DeleteBulk(ctx context.Context, f store.BulkFilter) (store.Delet
 		return store.Deleted{}, nil
 	}
 	var d deletion
-	call := kept{statement: fmt.Sprintf(callBulk, chosen), columns: deletedColumns}
+	call := kept{statement: fmt.Sprintf(callBulk, chosen), columns: deletedColumns, bound: wideBound}
 	if err := s.writeKept(ctx, "delete instances", call, args, func() { d = deletion{} }, d.add); err != nil {
 		return store.Deleted{}, err
 	}
@@ -135,7 +135,7 @@ func (s *Store) prune(ctx context.Context, operation string, f store.BulkFilter,
 	}
 	var pruned store.Pruned
 	n := len(args)
-	call := kept{statement: fmt.Sprintf(callPrune, chosen, n+1, n+2), columns: prunedColumns}
+	call := kept{statement: fmt.Sprintf(callPrune, chosen, n+1, n+2), columns: prunedColumns, bound: wideBound}
 	err := s.writeKept(ctx, operation, call, append(args, keep, o.CompletedBefore), func() { pruned = store.Pruned{} }, func(rows pgx.Rows) error {
 		return rows.Scan(&pruned.Instances, &pruned.Executions, &pruned.Events)
 	})

@@ -69,7 +69,7 @@ func TestDeadProcessesOfThisMachineAreBuriedAtOnce(t *testing.T) {
 		{"nothing known", process{}, false},
 		{"start not known", changed(func(p *process) { p.started, p.pid = "", 1<<30 }), false},
 	} {
-		if c.p.isDead() != c.dead {
+		if dead := c.p.state() == processGone; dead != c.dead {
 			t.Errorf("%s: dead = %v", c.name, !c.dead)
 		}
 	}
@@ -95,10 +95,8 @@ func TestDeadProcessesOfThisMachineAreBuriedAtOnce(t *testing.T) {
 func TestClaimsOfANodeThatWasBuriedAreFreed(t *testing.T) {
 	ctx := context.Background()
 	s := newStore(t)
-	for _, node := range []store.NodeID{"self", "n"} {
-		if _, err := s.Join(ctx, store.Node{ID: node, LeaseMS: 3_600_000}); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := s.Join(ctx, store.Node{ID: "n", LeaseMS: 3_600_000}); err != nil {
+		t.Fatal(err)
 	}
 	asProcess(t, s, "n", process{})
 	if _, err := s.pool.Exec(ctx, s.sql.in("UPDATE {schema}.duroxide_nodes SET until = 0 WHERE node = 'n'")); err != nil {

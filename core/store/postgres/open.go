@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -111,11 +113,11 @@ func open(ctx context.Context, url string, o Options) (s *Store, secret string, 
 		return nil, "", fmt.Errorf("the connection string cannot be read: %w", unquoted(err))
 	}
 	secret = config.ConnConfig.Password
-	poolConfig(config, url, o)
 	s = &Store{
-		schema: schema, sql: newStatements(schema), clock: newClock(o.now),
+		schema: schema, sql: newStatements(schema), clock: newClock(o.now), connections: rand.Int64(),
 		place: net.JoinHostPort(config.ConnConfig.Host, strconv.Itoa(int(config.ConnConfig.Port))) + "/" + config.ConnConfig.Database,
 	}
+	s.poolConfig(config, url, o)
 	s.nodes.init()
 	s.joinCalls()
 	ctx, cancel := context.WithTimeout(ctx, config.ConnConfig.ConnectTimeout)
@@ -157,7 +159,7 @@ func connecting(ctx context.Context, err error, after time.Duration) error {
 	return err
 }
 
-func poolConfig(config *pgxpool.Config, url string, o Options) {
+func (s *Store) poolConfig(config *pgxpool.Config, url string, o Options) {
 	if !strings.Contains(url, "default_query_exec_mode") {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
@@ -176,6 +178,8 @@ func poolConfig(config *pgxpool.Config, url string, o Options) {
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "duroxide"
 	}
+	config.ConnConfig.DialFunc = s.sockets.dial
+	config.ShouldPing = s.tryIdle(cmp.Or(config.PingTimeout, pingBound))
 	if o.Password != nil {
 		config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
 			password, err := o.Password(ctx)
@@ -187,7 +191,7 @@ func poolConfig(config *pgxpool.Config, url string, o Options) {
 		}
 	}
 	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe {
-		config.AfterConnect = markDirect
+		config.AfterConnect = s.markDirect
 	}
 	if o.configure != nil {
 		o.configure(config)
@@ -210,13 +214,14 @@ func checkSchema(name string) error {
 }
 
 const checkServer = `SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery(),
-	current_setting('default_transaction_read_only') = 'on', current_setting('server_encoding'),
+	current_setting('default_transaction_read_only') = 'on', current_setting('default_transaction_isolation'), current_setting('server_encoding'),
 	(SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout')`
 
 // serverFacts are what has to be known of a server before anything is changed on it.
 type serverFacts struct {
 	number            int
 	version, encoding string
+	isolation         string
 	standby, readOnly bool
 	statementTimeout  time.Duration
 }
@@ -225,7 +230,7 @@ func (s *Store) checkServer(ctx context.Context) error {
 	var v serverFacts
 	var timeoutMS int64
 	row := s.pool.QueryRow(ctx, checkServer)
-	if err := row.Scan(&v.number, &v.version, &v.standby, &v.readOnly, &v.encoding, &timeoutMS); err != nil {
+	if err := row.Scan(&v.number, &v.version, &v.standby, &v.readOnly, &v.isolation, &v.encoding, &timeoutMS); err != nil {
 		return err
 	}
 	v.statementTimeout = time.Duration(timeoutMS) * time.Millisecond
@@ -242,6 +247,9 @@ func (v *serverFacts) refusal() error {
 			"the server is a read-only standby; connect to the primary (target_session_attrs=read-write finds it among several hosts)")}
 	case v.readOnly:
 		return errors.New("transactions of this user or database are read-only (default_transaction_read_only); writing is needed")
+	case v.isolation != "read committed" && v.isolation != "read uncommitted": // the same to Postgres
+		return fmt.Errorf("transactions of this user or database are %s (default_transaction_isolation), which do not see what was "+
+			"written while they waited for a lock; read committed is needed", v.isolation)
 	case v.encoding != "UTF8":
 		return fmt.Errorf("the database is encoded in %s; UTF8 is needed", v.encoding)
 	case v.statementTimeout > 0 && v.statementTimeout < minStatementTimeout:

@@ -85,7 +85,9 @@ func TestOpenSaysWhatIsWrongAndNeverThePassword(t *testing.T) {
 	defer func() { _ = silent.Close() }()
 	slow, _ := newRole(t, "")
 	readOnly, _ := newRole(t, "")
+	repeatable, _ := newRole(t, "")
 	admin(t, "ALTER ROLE "+slow+" SET statement_timeout = '900ms'", "ALTER ROLE "+readOnly+" SET default_transaction_read_only = on",
+		"ALTER ROLE "+repeatable+" SET default_transaction_isolation = 'repeatable read'",
 		"REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 	locked := newSchema(t)
 	admin(t, "CREATE SCHEMA "+pgx.Identifier{locked}.Sanitize())
@@ -106,6 +108,14 @@ func TestOpenSaysWhatIsWrongAndNeverThePassword(t *testing.T) {
 		{name: "may not create the schema", url: as(func(*url.URL) {}), o: Options{Schema: "not there"}, says: "needs CREATE"},
 		{name: "no rights on the schema", url: as(func(*url.URL) {}), o: Options{Schema: locked}, says: "permission denied"},
 		{name: "read-only", url: with(t, func(u *url.URL) { u.User = url.User(readOnly) }), says: "default_transaction_read_only"},
+		{
+			name: "isolation", url: with(t, func(u *url.URL) { u.User = url.User(repeatable) }),
+			says: "repeatable read (default_transaction_isolation)",
+		},
+		{
+			name: "isolation in the url", url: with(t, func(u *url.URL) { set(u, "default_transaction_isolation", "serializable") }),
+			says: "read committed is needed",
+		},
 		{name: "statement_timeout", url: with(t, func(u *url.URL) { u.User = url.User(slow) }), says: "statement_timeout is 900ms"},
 		{name: "long schema", url: as(func(*url.URL) {}), o: Options{Schema: strings.Repeat("x", 64)}, says: "64 bytes"},
 		{name: "reserved schema", url: as(func(*url.URL) {}), o: Options{Schema: "pg_mine"}, says: "reserved"},

@@ -19,7 +19,7 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// wire is a proxy in front of the server that can cut connections, and swallow what the server answers.
+// wire is a proxy in front of the server that can cut connections, swallow what the server answers, and fall silent.
 type wire struct {
 	listener net.Listener
 	target   string
@@ -28,6 +28,10 @@ type wire struct {
 	mislead  atomic.Bool  // LISTEN goes to another channel, as if a pooler kept notifications to itself
 	deaf     atomic.Bool  // answers are swallowed and the connection is cut instead
 	cuts     atomic.Int64 // so cut
+	mute     atomic.Bool  // answers are swallowed and nothing else happens
+	down     atomic.Bool  // nobody gets through
+	stopped  atomic.Bool  // answers are not read, as by a process that is stopped
+	epoch    atomic.Int64 // connections of an earlier one are dead, and nobody says so
 	done     sync.WaitGroup
 }
 
@@ -60,6 +64,10 @@ func (w *wire) accept() {
 		if err != nil {
 			return
 		}
+		if w.down.Load() {
+			_ = client.Close()
+			continue
+		}
 		backend, err := net.Dial("tcp", w.target)
 		if err != nil {
 			_ = client.Close()
@@ -69,19 +77,23 @@ func (w *wire) accept() {
 		w.open[client], w.open[backend] = true, true
 		w.mu.Unlock()
 		var spared atomic.Bool
-		w.done.Go(func() { w.questions(client, backend, &spared) })
-		w.done.Go(func() { w.answers(client, backend, &spared) })
+		born := w.epoch.Load()
+		w.done.Go(func() { w.questions(client, backend, &spared, born) })
+		w.done.Go(func() { w.answers(client, backend, &spared, born) })
 	}
 }
 
 // questions passes on what the client sends. Notifications are spared: their answers are nobody's.
-func (w *wire) questions(client, backend net.Conn, spared *atomic.Bool) {
+func (w *wire) questions(client, backend net.Conn, spared *atomic.Bool, born int64) {
 	defer func() { _ = backend.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := client.Read(buffer)
 		if err != nil {
 			return
+		}
+		if born < w.epoch.Load() {
+			continue
 		}
 		spared.Store(bytes.Contains(buffer[:n], []byte("pg_notify")))
 		if w.mislead.Load() {
@@ -93,13 +105,19 @@ func (w *wire) questions(client, backend net.Conn, spared *atomic.Bool) {
 	}
 }
 
-func (w *wire) answers(client, backend net.Conn, spared *atomic.Bool) {
+func (w *wire) answers(client, backend net.Conn, spared *atomic.Bool, born int64) {
 	defer func() { _ = client.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
+		for w.stopped.Load() {
+			<-time.After(time.Millisecond)
+		}
 		n, err := backend.Read(buffer)
 		if err != nil {
 			return
+		}
+		if w.mute.Load() || born < w.epoch.Load() {
+			continue
 		}
 		if w.deaf.Load() && !spared.Load() {
 			w.cuts.Add(1)

@@ -180,7 +180,7 @@ func hotOperations(t *testing.T, s *Store, x *steps) []operation {
 		}},
 		{"ready behind a backlog", func() {
 			q := store.ReadyQuery{Node: "n", Names: []string{"sequence@1.0.0", "flow@1.0.0"}, Limit: 256}
-			ok(s.read(ctx, "look", func(db querier) error {
+			ok(s.read(ctx, "look", func(ctx context.Context, db querier) error {
 				_, err := s.look(ctx, db, &q, window{limit: 2048, spans: true})
 				return err
 			}))

@@ -52,13 +52,18 @@ func newStore(tb testing.TB) *Store {
 // that is taken from the pool.
 func openClocked(t *testing.T, clock *storetest.Clock) *Store {
 	t.Helper()
+	return openClockedIn(t, clock, newSchema(t))
+}
+
+func openClockedIn(t *testing.T, clock *storetest.Clock, schema string) *Store {
+	t.Helper()
 	o := Options{now: clock.Now, configure: func(c *pgxpool.Config) {
 		c.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 			_, err := conn.Exec(ctx, "SELECT set_config('duroxide.now', $1, false)", strconv.FormatInt(clock.Now(), 10))
 			return err == nil, err
 		}
 	}}
-	s := openSchema(t, newSchema(t), o)
+	s := openSchema(t, schema, o)
 	_, err := s.pool.Exec(context.Background(), s.sql.in(`CREATE OR REPLACE FUNCTION {schema}.duroxide_now() RETURNS bigint LANGUAGE sql VOLATILE
 		AS 'SELECT current_setting(''duroxide.now'')::bigint'`))
 	if err != nil {

@@ -12,25 +12,21 @@ func (p process) known() bool {
 	return p.boot != "" && p.namespace != "" && p.started != "" && p.pid > 0
 }
 
-// isDead reports whether the process is certainly gone: it ran on this machine and in the namespace that we see, and its
-// pid is nobody's, a zombie's or another one's by now. False when that cannot be told.
-func (p process) isDead() bool {
+// state tells what can be seen of the process: gone if it certainly is, for it ran on this machine and in the namespace that we
+// see, and its pid is nobody's, a zombie's or another one's by now.
+func (p process) state() processState {
 	if !p.known() {
-		return false
+		return processUnknown
 	}
 	here := thisProcess()
 	if !here.known() || here.boot != p.boot || here.namespace != p.namespace {
-		return false
+		return processUnknown
 	}
 	started, state := processAt(p.pid)
-	switch state {
-	case processGone, processZombie:
-		return true
-	case processRuns:
-		return started != p.started
-	case processUnknown:
+	if state == processZombie || state == processRuns && started != p.started {
+		return processGone
 	}
-	return false
+	return state
 }
 
 // processState is what can be seen of a process.

@@ -60,7 +60,7 @@ func (s *Store) Status(ctx context.Context, instance string) (*store.Status, err
 // readStatuses gives nil for ids that are not known.
 func (s *Store) readStatuses(ctx context.Context, instances []string) ([]*store.Status, error) {
 	all := make([]*store.Status, len(instances))
-	err := s.read(ctx, fmt.Sprintf("read status of %q", instances[0]), func(q querier) error {
+	err := s.read(ctx, fmt.Sprintf("read status of %q", instances[0]), func(ctx context.Context, q querier) error {
 		clear(all)
 		found := make(map[string]*store.Status, len(instances))
 		err := each(ctx, q, s.sql.in(selectStatus), []any{instances}, func(rows pgx.Rows) error {
@@ -103,7 +103,7 @@ func scanStatus(row pgx.Row) (*store.Status, error) {
 // KVValue implements [store.Queries].
 func (s *Store) KVValue(ctx context.Context, instance, key string) (*string, error) {
 	var found *string
-	err := s.read(ctx, "read key", func(q querier) error {
+	err := s.read(ctx, "read key", func(ctx context.Context, q querier) error {
 		found = nil
 		return orElse(q.QueryRow(ctx, s.sql.in(selectKV), instance, keyHash(key)).Scan(&found), nil)
 	})
@@ -113,7 +113,7 @@ func (s *Store) KVValue(ctx context.Context, instance, key string) (*string, err
 // KVAll implements [store.Queries].
 func (s *Store) KVAll(ctx context.Context, instance string) (map[string]string, error) {
 	var all map[string]string
-	err := s.read(ctx, "read keys", func(q querier) (err error) {
+	err := s.readMuch(ctx, "read keys", func(ctx context.Context, q querier) (err error) {
 		all, err = s.readKV(ctx, q, instance)
 		return err
 	})
@@ -150,7 +150,7 @@ func scanInstance(rows pgx.Rows) (i store.Instance, id int64, err error) {
 // Instance implements [store.Queries].
 func (s *Store) Instance(ctx context.Context, instance string) (*store.Instance, error) {
 	var found *store.Instance
-	err := s.read(ctx, fmt.Sprintf("read instance %q", instance), func(q querier) error {
+	err := s.read(ctx, fmt.Sprintf("read instance %q", instance), func(ctx context.Context, q querier) error {
 		found = nil
 		err := each(ctx, q, s.sql.in(instanceColumns+" WHERE i.instance = $1"), []any{instance}, func(rows pgx.Rows) error {
 			i, _, err := scanInstance(rows)
@@ -233,7 +233,7 @@ func (s *Store) Instances(ctx context.Context, q store.InstanceQuery) (store.Ins
 		sql += " LIMIT " + strconv.Itoa(q.Limit+1)
 	}
 	var page store.InstancePage
-	err := s.read(ctx, "list instances", func(db querier) error {
+	err := s.readMuch(ctx, "list instances", func(ctx context.Context, db querier) error {
 		page = store.InstancePage{}
 		var last int64
 		return each(ctx, db, s.sql.in(sql), w.args, func(rows pgx.Rows) error {
@@ -253,7 +253,7 @@ func (s *Store) Instances(ctx context.Context, q store.InstanceQuery) (store.Ins
 // Executions implements [store.Queries].
 func (s *Store) Executions(ctx context.Context, instance string) ([]store.Execution, error) {
 	var all []store.Execution
-	err := s.read(ctx, "list executions", func(q querier) (err error) {
+	err := s.readMuch(ctx, "list executions", func(ctx context.Context, q querier) (err error) {
 		all, err = s.readExecutions(ctx, q, instance)
 		return err
 	})
@@ -281,7 +281,7 @@ func (s *Store) readExecutions(ctx context.Context, q querier, instance string) 
 func (s *Store) History(ctx context.Context, instance string, execution int64) ([]history.Event, error) {
 	operation := fmt.Sprintf("read history of %q", instance)
 	var batches []string
-	err := s.read(ctx, operation, func(q querier) (err error) {
+	err := s.readMuch(ctx, operation, func(ctx context.Context, q querier) (err error) {
 		batches, err = s.readBatches(ctx, q, instance, execution)
 		return err
 	})
@@ -312,7 +312,7 @@ func (s *Store) readBatches(ctx context.Context, q querier, instance string, exe
 // Tree implements [store.Queries].
 func (s *Store) Tree(ctx context.Context, instance string) ([]string, error) {
 	var names []string
-	err := s.read(ctx, "read tree", func(q querier) error {
+	err := s.readMuch(ctx, "read tree", func(ctx context.Context, q querier) error {
 		names = nil
 		err := each(ctx, q, s.sql.in(selectTree), []any{instance}, func(rows pgx.Rows) error {
 			var name string
@@ -331,7 +331,7 @@ func (s *Store) Tree(ctx context.Context, instance string) ([]string, error) {
 // SystemMetrics implements [store.Queries].
 func (s *Store) SystemMetrics(ctx context.Context) (store.SystemMetrics, error) {
 	var m store.SystemMetrics
-	err := s.read(ctx, "count everything", func(q querier) error {
+	err := s.readMuch(ctx, "count everything", func(ctx context.Context, q querier) error {
 		var executions, events int64
 		err := q.QueryRow(ctx, s.sql.in(selectMetrics)).Scan(&m.TotalInstances, &m.RunningInstances, &m.CompletedInstances,
 			&m.FailedInstances, &m.TotalEvents, &executions, &events)
@@ -345,7 +345,7 @@ func (s *Store) SystemMetrics(ctx context.Context) (store.SystemMetrics, error) 
 // QueueDepths implements [store.Queries].
 func (s *Store) QueueDepths(ctx context.Context) (store.QueueDepths, error) {
 	var d store.QueueDepths
-	err := s.read(ctx, "count queues", func(q querier) error {
+	err := s.readMuch(ctx, "count queues", func(ctx context.Context, q querier) error {
 		return q.QueryRow(ctx, s.sql.in(selectDepths)).Scan(&d.Orchestrator, &d.Worker, &d.Timer)
 	})
 	return d, err
@@ -354,7 +354,7 @@ func (s *Store) QueueDepths(ctx context.Context) (store.QueueDepths, error) {
 // WaitingJobs implements [store.Queries].
 func (s *Store) WaitingJobs(ctx context.Context) ([]store.WaitingJobs, error) {
 	var waiting []store.WaitingJobs
-	err := s.read(ctx, "list waiting jobs", func(q querier) error {
+	err := s.readMuch(ctx, "list waiting jobs", func(ctx context.Context, q querier) error {
 		waiting = nil
 		return each(ctx, q, s.sql.in(selectWaiting), nil, func(rows pgx.Rows) error {
 			var w store.WaitingJobs
@@ -369,7 +369,7 @@ func (s *Store) WaitingJobs(ctx context.Context) ([]store.WaitingJobs, error) {
 // InstanceStats implements [store.Queries].
 func (s *Store) InstanceStats(ctx context.Context, instance string) (*store.InstanceStats, error) {
 	var stats store.InstanceStats
-	err := s.read(ctx, "read statistics", func(q querier) error {
+	err := s.readMuch(ctx, "read statistics", func(ctx context.Context, q querier) error {
 		return orElse(q.QueryRow(ctx, s.sql.in(selectStats), instance).Scan(&stats.HistoryEvents, &stats.HistoryBytes,
 			&stats.QueuePending, &stats.KVKeys, &stats.KVBytes), store.ErrNotFound)
 	})

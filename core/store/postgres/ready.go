@@ -46,7 +46,7 @@ func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResul
 	w := window{limit: max(q.Limit, 1) * 2, horizonMS: q.HorizonMS}
 	for {
 		due := f.due
-		err := s.read(ctx, "look for ready instances", func(db querier) (err error) {
+		err := s.read(ctx, "look for ready instances", func(ctx context.Context, db querier) (err error) {
 			f, err = s.look(ctx, db, &q, w)
 			return err
 		})

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
@@ -53,9 +54,12 @@ const direct = "duroxide.direct"
 const planOnce = `SELECT set_config(name, value, false) FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'),
 	('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')) AS s(name, value)`
 
+// Held as long as the connection lasts, to tell whose it is: see duroxide_cut_off.
+const holdMark = `; SELECT pg_advisory_lock_shared(%d)`
+
 // markDirect notes whether there is no pooler in between: one would give a process id that is not the server's. Then
 // prepared statements are safe, which save the server parsing the hot ones each time.
-func markDirect(ctx context.Context, c *pgx.Conn) error {
+func (s *Store) markDirect(ctx context.Context, c *pgx.Conn) error {
 	var pid uint32
 	if err := c.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
 		return err
@@ -64,6 +68,6 @@ func markDirect(ctx context.Context, c *pgx.Conn) error {
 		return nil
 	}
 	c.PgConn().CustomData()[direct] = true
-	_, err := c.Exec(ctx, planOnce)
+	_, err := c.Exec(ctx, planOnce+fmt.Sprintf(holdMark, s.connections))
 	return err
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -11,15 +12,17 @@ import (
 
 // Store is a schema with instances in it. It is safe for use by many goroutines.
 type Store struct {
-	pool   *pgxpool.Pool
-	sql    statements
-	schema string // as given
-	place  string // host and database, for people
-	clock  clock
-	nodes  joined
-	served served
-	news   *news
-	closed atomic.Bool
+	pool        *pgxpool.Pool
+	sockets     sockets
+	sql         statements
+	schema      string // as given
+	connections int64  // the mark of all that lead straight to the server
+	place       string // host and database, for people
+	clock       clock
+	nodes       joined
+	served      served
+	news        *news
+	closed      atomic.Bool
 
 	starts   *together[newcomer, beginning]
 	enqueues *together[[]store.Enqueue, []bool]
@@ -48,13 +51,17 @@ func (s *Store) Describe() string {
 	return "postgres " + s.place + " schema " + s.schema
 }
 
+const closeBound = 3 * time.Second
+
 // Close implements [store.Store].
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	patience := time.NewTimer(closeBound)
+	defer patience.Stop()
 	s.news.close()
-	s.pool.Close()
+	s.end(patience.C)
 	return nil
 }
 

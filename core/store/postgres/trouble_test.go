@@ -213,7 +213,8 @@ func TestServersThatCannotDoTheWorkAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, change := range map[string]func(*serverFacts){
-		"the server is PostgreSQL 13.21; 14 or newer is needed": func(v *serverFacts) { v.number, v.version = 130021, "13.21" },
+		"the server is PostgreSQL 13.21; 14 or newer is needed":  func(v *serverFacts) { v.number, v.version = 130021, "13.21" },
+		"transactions of this user or database are serializable": func(v *serverFacts) { v.isolation = "serializable" },
 		"encoded in LATIN1": func(v *serverFacts) { v.encoding = "LATIN1" },
 	} {
 		v := factsWith(change)
@@ -224,7 +225,7 @@ func TestServersThatCannotDoTheWorkAreRefused(t *testing.T) {
 }
 
 func factsWith(change func(*serverFacts)) serverFacts {
-	v := serverFacts{number: 140000, version: "14.0", encoding: "UTF8", statementTimeout: time.Second}
+	v := serverFacts{number: 140000, version: "14.0", encoding: "UTF8", isolation: "read committed", statementTimeout: time.Second}
 	change(&v)
 	return v
 }

@@ -41,7 +41,7 @@ const unclaimableLimit = 1000
 // Unclaimable implements [store.Store].
 func (s *Store) Unclaimable(ctx context.Context) ([]store.Unclaimable, error) {
 	var found []store.Unclaimable
-	err := s.read(ctx, "look for unclaimable work", func(q querier) error {
+	err := s.readMuch(ctx, "look for unclaimable work", func(ctx context.Context, q querier) error {
 		found = nil
 		return each(ctx, q, s.sql.in(selectUnclaimable), []any{unclaimableLimit}, func(rows pgx.Rows) error {
 			var u store.Unclaimable

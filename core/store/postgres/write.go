@@ -1,11 +1,15 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duroxide/duroxide/core/store"
 )
@@ -14,12 +18,14 @@ const (
 	tries      = 6
 	firstPause = 5 * time.Millisecond
 	graceAfter = 5 * time.Second  // a write under way goes on so long after its caller has given up
-	writeBound = 60 * time.Second // and never longer than this
+	usualBound = 30 * time.Second // of a call with all its tries, and for any call to get a connection
+	wideBound  = 10 * time.Minute // of a call that goes through a whole store, or deletes much
 )
 
 // write is one call of a function that changes the store.
 type write struct {
 	operation string
+	bound     time.Duration // of all tries; 0: usualBound
 	// run calls the function and reads all of its answer. It may run several times. Unless it may be done twice, the
 	// session's call is confirmed in its transaction.
 	run func(ctx context.Context, c session) error
@@ -29,29 +35,35 @@ type write struct {
 	applied func(ctx context.Context, q querier) (applied, known bool, err error)
 }
 
+func (w *write) within() time.Duration { return cmp.Or(w.bound, usualBound) }
+
 // write runs w until it has an outcome that trying again would not change.
 func (s *Store) write(ctx context.Context, w write) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
+	limit, cancel := context.WithTimeout(ctx, w.within())
+	defer cancel()
 	for try := 1; ; try++ {
-		err := s.writeOnce(ctx, w)
+		err := s.writeOnce(ctx, limit, w)
 		if err == nil || isAnswer(err) {
 			return err
 		}
-		if store.IsUnknown(err) || !isPassing(err) || try == tries || !pause(ctx, try) {
+		if store.IsUnknown(err) || isFinal(err) || try == tries || !pause(limit, try) {
 			return trouble(w.operation, err)
 		}
 	}
 }
 
-func (s *Store) writeOnce(ctx context.Context, w write) error {
-	conn, err := s.pool.Acquire(ctx)
+// writeOnce makes one try. It is begun before limit, a part of ctx, is over.
+func (s *Store) writeOnce(ctx, limit context.Context, w write) error {
+	conn, err := s.acquire(limit)
 	if err != nil {
 		return s.unavailable(ctx, err)
 	}
 	c := newSession(conn)
-	running, cancel := outlive(ctx, writeBound, graceAfter)
+	end, _ := limit.Deadline()
+	running, cancel := outlive(ctx, time.Until(end), graceAfter)
 	err = w.run(running, c)
 	cancel()
 	lost := lostCall{call: c.call}
@@ -62,12 +74,33 @@ func (s *Store) writeOnce(ctx context.Context, w write) error {
 		// The primary has become a standby. The next connection looks for the new one.
 		_ = conn.Conn().Close(ctx)
 	}
-	conn.Release()
+	release(conn)
 	if err == nil || isAnswer(err) || isUndone(err) {
 		return err
 	}
 	return s.lookUp(ctx, w, lost, err)
 }
+
+var errNoConnection = errors.New("no connection")
+
+// acquire waits for a connection, but not for ever.
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	begun := time.Now()
+	if end, ok := ctx.Deadline(); !ok || end.Sub(begun) > usualBound {
+		bounded, cancel := context.WithTimeout(ctx, usualBound)
+		defer cancel()
+		ctx = bounded
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%w within %v: the server does not answer, or all %d of the pool are in use (%w)",
+			errNoConnection, time.Since(begun).Round(time.Millisecond), s.pool.Config().MaxConns, err)
+	}
+	return conn, err
+}
+
+// isFinal reports whether another try is in vain: nothing would change, or it was waited for long enough.
+func isFinal(err error) bool { return !isPassing(err) || errors.Is(err, errNoConnection) }
 
 // unavailable is the error of a pool that gave no connection. A caller whose own time is over is told just that.
 func (s *Store) unavailable(ctx context.Context, err error) error {
@@ -111,13 +144,24 @@ func pause(ctx context.Context, try int) bool {
 	}
 }
 
-// read runs a query for its rows. It may run several times.
-func (s *Store) read(ctx context.Context, operation string, fn func(querier) error) error {
+// read runs a query for some rows. It may run several times.
+func (s *Store) read(ctx context.Context, operation string, fn func(context.Context, querier) error) error {
+	return s.readWithin(ctx, usualBound, operation, fn)
+}
+
+// readMuch runs a query that may have to go through a whole store, or a long history, and honestly takes its time.
+func (s *Store) readMuch(ctx context.Context, operation string, fn func(context.Context, querier) error) error {
+	return s.readWithin(ctx, wideBound, operation, fn)
+}
+
+func (s *Store) readWithin(ctx context.Context, bound time.Duration, operation string, fn func(context.Context, querier) error) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
+	limit, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
 	for try := 1; ; try++ {
-		err := s.readOnce(ctx, fn)
+		err := s.readOnce(limit, fn)
 		if err == nil || isAnswer(err) {
 			return err
 		}
@@ -127,19 +171,19 @@ func (s *Store) read(ctx context.Context, operation string, fn func(querier) err
 		if s.closed.Load() {
 			return store.ErrClosed
 		}
-		if !isPassing(err) || try == tries || !pause(ctx, try) {
+		if isFinal(err) || try == tries || !pause(limit, try) {
 			return trouble(operation, err)
 		}
 	}
 }
 
-func (s *Store) readOnce(ctx context.Context, fn func(querier) error) error {
-	conn, err := s.pool.Acquire(ctx)
+func (s *Store) readOnce(ctx context.Context, fn func(context.Context, querier) error) error {
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
-	return fn(newSession(conn))
+	defer release(conn)
+	return fn(ctx, newSession(conn))
 }
 
 // each gives every row to scan.

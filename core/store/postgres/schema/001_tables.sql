@@ -210,7 +210,8 @@ CREATE TABLE {{.schema}}.duroxide_sessions (
 CREATE INDEX duroxide_sessions_node ON {{.schema}}.duroxide_sessions (node) WHERE node IS NOT NULL;
 
 -- One row for each runtime that works on this store. The process is known by boot, namespace, pid and start: who sees
--- all of them on the same machine can tell that it is dead before the lease is over. NULL: not known.
+-- all of them on the same machine can tell that it is dead before the lease is over. NULL: not known. connections is the
+-- advisory lock that its connections to the server share, by which they are found.
 CREATE TABLE {{.schema}}.duroxide_nodes (
     node           text COLLATE "C" PRIMARY KEY,
     label          text COLLATE "C" NOT NULL,
@@ -221,6 +222,7 @@ CREATE TABLE {{.schema}}.duroxide_nodes (
     namespace      text,
     pid            bigint,
     started        text,
+    connections    bigint NOT NULL,
     orchestrations text[] NOT NULL,
     activities     text[] NOT NULL,
     joined_at      bigint NOT NULL

@@ -16,15 +16,17 @@ CREATE FUNCTION {{.schema}}.duroxide_strays() RETURNS TABLE (node text) LANGUAGE
     SELECT o.node FROM owners o WHERE NOT EXISTS (SELECT FROM {{.schema}}.duroxide_nodes n WHERE n.node = o.node)
 $duroxide$;
 
--- Extends a node's lease if nobody else has (compare-and-swap on the counter), and on the way forgets what has been kept
--- long enough. until is NULL when the row is gone; min_writer above p_writer renews nothing. All that an idle node wants to
--- know comes along: whether anything waits (ready, jobs, next_due), the other nodes (o_*), whether there are strays, how far
--- the counter is that every write moves (drawn), the oldest transaction under way (oldest) and this one (next); and the
--- notification by which it tests that they come through. A renewal that a crash of the server undoes is only a lease that
--- seems over too early, so nobody waits for the disk.
+-- Extends a node's lease if nobody else has (compare-and-swap on the counter: one that is larger than ours is another's, but
+-- for the p_unsure renewals before, which may have been applied, for their answers were lost; a crash of the server, or a
+-- fail-over, may have undone some), and on the way forgets what has been kept long enough. until is NULL when the row is
+-- gone; min_writer above p_writer renews nothing. All that an idle node wants to know comes along: whether anything waits
+-- (ready, jobs, next_due), the other nodes (o_*), whether there are strays, how far the counter is that every write moves
+-- (drawn), the oldest transaction under way (oldest) and this one (next); and the notification by which it tests that they
+-- come through. A renewal that a crash of the server undoes is only a lease that seems over too early, so nobody waits for
+-- the disk.
 CREATE FUNCTION {{.schema}}.duroxide_renew(p_node text, p_counter bigint, p_lease bigint, p_writer integer, p_channel text, p_mark text,
-    p_call bigint)
-RETURNS TABLE (until bigint, min_writer integer, at bigint, ready boolean, jobs boolean, next_due bigint, strays boolean,
+    p_unsure bigint, p_call bigint)
+RETURNS TABLE (until bigint, counter bigint, min_writer integer, at bigint, ready boolean, jobs boolean, next_due bigint, strays boolean,
     o_node text[], o_until bigint[], o_boot text[], o_namespace text[], o_pid bigint[], o_started text[],
     drawn bigint, oldest bigint, next bigint)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -42,7 +44,8 @@ BEGIN
     min_writer := (SELECT m.value::integer FROM {{.schema}}.duroxide_meta m WHERE m.key = 'min_writer');
     IF min_writer <= p_writer THEN
         UPDATE {{.schema}}.duroxide_nodes n SET counter = n.counter + 1, until = at + p_lease
-            WHERE n.node = p_node AND n.counter = p_counter RETURNING n.until INTO until;
+            WHERE n.node = p_node AND n.counter <= p_counter + p_unsure
+            RETURNING n.until, n.counter INTO until, counter;
         DELETE FROM {{.schema}}.duroxide_taken t WHERE t.inserted_at < at - 300000;
         DELETE FROM {{.schema}}.duroxide_answers k WHERE k.inserted_at < at - 300000;
         DELETE FROM {{.schema}}.duroxide_early_mail e WHERE e.inserted_at < at - 604800000;
@@ -65,12 +68,31 @@ BEGIN
 END
 $duroxide$;
 
+-- Ends what server processes still do for a node that is given up. A stopped process that does not read its answer keeps them
+-- from ending, and with them the locks of its last commit. Behind a pooler none is found. One that belongs to another role,
+-- or to a node that lives in the same process, is left alone.
+CREATE FUNCTION {{.schema}}.duroxide_cut_off(p_node text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $duroxide$
+BEGIN
+    PERFORM pg_terminate_backend(a.pid)
+        FROM {{.schema}}.duroxide_nodes n
+        JOIN pg_locks l ON l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid = (n.connections >> 32)::oid
+            AND l.objid = (n.connections & 4294967295)::oid AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+        JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE n.node = p_node AND a.state = 'active' AND a.pid <> pg_backend_pid() AND pg_has_role(a.usesysid, 'USAGE')
+            AND NOT EXISTS (SELECT FROM {{.schema}}.duroxide_nodes o
+                WHERE o.connections = n.connections AND o.node <> p_node AND o.until >= p_now);
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL; -- then they are waited for
+END
+$duroxide$;
+
 -- Removes a node's row and frees everything that it held. p_how: 'leave' = it goes by itself; 'lapsed' = only if its lease
 -- is over; 'dead' = its process is gone; 'stray' = it has no row any more, but claimed all the same. Unless it left, what it
--- was working at is suspect.
+-- was working at is suspect. A row that somebody keeps locked is not waited for for long: other nodes may be dead too.
 CREATE FUNCTION {{.schema}}.duroxide_bury(p_node text, p_how text)
 RETURNS TABLE (gone boolean, jobs boolean, ready text[])
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET lock_timeout = '2s'
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
@@ -78,6 +100,11 @@ DECLARE
     v_touched bigint[];
 BEGIN
     gone := false; jobs := false;
+    IF p_how = 'dead' OR p_how = 'lapsed' AND EXISTS (
+        SELECT FROM {{.schema}}.duroxide_nodes n WHERE n.node = p_node AND n.until < v_now)
+    THEN
+        PERFORM {{.schema}}.duroxide_cut_off(p_node, v_now);
+    END IF;
     DELETE FROM {{.schema}}.duroxide_nodes n WHERE n.node = p_node AND (p_how <> 'lapsed' OR n.until < v_now);
     IF FOUND OR p_how = 'stray' OR p_how = 'leave' THEN
         gone := true;
