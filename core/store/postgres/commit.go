@@ -147,7 +147,7 @@ func newCommitting(s *Store, node store.NodeID, turns []store.Turn, group []int)
 		c.turns[place] = &turns[i]
 	}
 	var err error
-	if c.call, err = newCommitCall(node, c.turns); err != nil {
+	if c.call, err = newCommitCall(node, c.turns, &s.served); err != nil {
 		return nil, &store.Error{Operation: c.operation(), Err: err}
 	}
 	c.call.lease = s.nodes.renewal(node, s.Now())
@@ -273,7 +273,7 @@ func (c *committing) noteEnd(place int, customVersion int64) {
 	}
 }
 
-// started: the instance is this node's, so only this process has to hear of it, unless it lacks what the instance runs.
+// started: the instance is this node's, so only this process has to hear of it, or nobody's, if this one lacks what it runs.
 func (c *committing) started(life string) {
 	start, ok := c.call.starts[life]
 	if !ok {

@@ -18,6 +18,7 @@ import (
 // commitCall is what duroxide_commit is called with. Slices of one struct run in parallel; members count from 1.
 type commitCall struct {
 	node, claimer string
+	served        *served
 	lease         int64
 	mail          bool // some turn has used queues
 	rest          rest
@@ -130,6 +131,7 @@ type restStart struct {
 	Input    string `json:"input"`
 	Schedule int64  `json:"schedule"`
 	Refused  string `json:"refused"` // the failure that the parent gets when the id is in use
+	Node     string `json:"node"`
 }
 
 type restSend struct {
@@ -158,8 +160,8 @@ type restStatus struct {
 	Text   *string `json:"text,omitempty"`
 }
 
-func newCommitCall(node store.NodeID, turns []*store.Turn) (*commitCall, error) {
-	c := &commitCall{node: string(node), claimer: string(node), filter: newFilter(&store.Claim{})}
+func newCommitCall(node store.NodeID, turns []*store.Turn, s *served) (*commitCall, error) {
+	c := &commitCall{node: string(node), claimer: string(node), served: s, filter: newFilter(&store.Claim{})}
 	for i, turn := range turns {
 		if err := c.add(i+1, turn); err != nil {
 			return nil, err
@@ -348,9 +350,13 @@ func (c *commitCall) addOthers(member int, turn *store.Turn) {
 			c.starts = map[string]*replay.Start{}
 		}
 		c.starts[life] = start
+		node := c.node
+		if !c.served.by(store.NodeID(node), start.Name, start.Version) {
+			node = "" // who finds it runs it
+		}
 		c.rest.Starts = append(c.rest.Starts, restStart{
 			Member: member, Instance: storable(start.Instance), Life: life, Turn: history.NewToken().String(), Name: storable(start.Name),
-			Version: storable(start.Version), Input: storable(start.Input), Schedule: start.Schedule, Refused: history.EncodeFailure(refused),
+			Version: storable(start.Version), Input: storable(start.Input), Schedule: start.Schedule, Refused: history.EncodeFailure(refused), Node: node,
 		})
 	}
 	for i := range m.Sends {

@@ -131,3 +131,17 @@ func TestOthersHearOfWorkThatTheWriterCannotDo(tt *testing.T) {
 		t.Error("a node that has left is taken for one that runs something")
 	}
 }
+
+// A child is left to the node that started it for a while, but not when that node cannot run it.
+func TestAChildThatOnlyOthersRunIsTheirsAtOnce(tt *testing.T) {
+	t := newTelling(tt)
+	other := store.Node{ID: "B", LeaseMS: 60_000, Orchestrations: []string{"elsewhere@1.0.0"}}
+	if _, err := t.writer.Join(context.Background(), other); err != nil {
+		t.Fatal(err)
+	}
+	t.child("elsewhere", "")("a")
+	found, err := t.writer.Ready(context.Background(), store.ReadyQuery{Node: "B", Names: []string{"elsewhere"}, Limit: 10})
+	if err != nil || len(found.Instances) != 1 || found.Instances[0] != "a-child" {
+		t.Errorf("node B is to run %v (%v), want a-child", found.Instances, err)
+	}
+}

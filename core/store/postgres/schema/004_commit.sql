@@ -219,14 +219,14 @@ BEGIN
         IF p_rest -> 'starts' IS NOT NULL THEN
             -- A child whose id is in use is answered at once; a detached start then does nothing.
             SELECT array_agg(b.life) INTO v_lives
-            FROM (SELECT array_agg(p_node) AS nodes, array_agg(x.instance) AS instances, array_agg(x.life) AS lives, array_agg(x.turn) AS turns,
+            FROM (SELECT array_agg(x.node) AS nodes, array_agg(x.instance) AS instances, array_agg(x.life) AS lives, array_agg(x.turn) AS turns,
                     array_agg(x.name) AS names, array_agg(x.version) AS versions, array_agg(x.input) AS inputs, array_agg(0::bigint) AS delays,
                     array_agg(CASE WHEN x.schedule > 0 THEN t_instance[x.m] END) AS parents,
                     array_agg(CASE WHEN x.schedule > 0 THEN t_life[x.m] END) AS parent_lives,
                     array_agg(CASE WHEN x.schedule > 0 THEN t_execution[x.m] END) AS parent_executions,
                     array_agg(CASE WHEN x.schedule > 0 THEN x.schedule END) AS parent_schedules
                 FROM json_to_recordset(p_rest -> 'starts') x(m integer, instance text, life text, turn uuid, name text, version text,
-                    input text, schedule bigint) WHERE v_ids[x.m] IS NOT NULL) y
+                    input text, schedule bigint, node text) WHERE v_ids[x.m] IS NOT NULL) y
             CROSS JOIN LATERAL {{.schema}}.duroxide_begin(v_now, y.nodes, y.instances, y.lives, y.turns, y.names, y.versions, y.inputs,
                 y.delays, y.parents, y.parent_lives, y.parent_executions, y.parent_schedules) b WHERE y.instances IS NOT NULL;
             RETURN QUERY SELECT 8, NULL::integer, NULL::bigint, NULL::uuid, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
