@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,8 +22,10 @@ const (
 // callPatience is how long a call with a descriptor holds its thread before it answers that it is pending.
 const callPatience = 50 * time.Millisecond
 
-// maxKept bounds the results that nobody came for: a thread may be interrupted between a call and its fetch.
-const maxKept = 256
+// keptFor is how long a result is kept that nobody comes for: a thread may be interrupted between a call and its fetch.
+// One that was not interrupted comes as soon as it gets Python's lock, which takes a while where hundreds want it: no
+// number of results is too many.
+const keptFor = 10 * time.Minute
 
 // result of an operation: a frame, of an error or not.
 type result struct {
@@ -92,22 +95,31 @@ type desk struct {
 	mu      sync.Mutex
 	next    uint64
 	kept    map[uint64]result
-	order   []uint64 // of kept, oldest first
+	order   []keptSince // of kept, oldest first
 	running map[uint64]*call
 }
 
-var tickets = desk{kept: map[uint64]result{}, running: map[uint64]*call{}}
+// keptSince is when a result began to wait.
+type keptSince struct {
+	ticket uint64
+	at     time.Time
+}
+
+var tickets = newDesk()
+
+func newDesk() *desk { return &desk{kept: map[uint64]result{}, running: map[uint64]*call{}} }
 
 func (d *desk) keep(res result) uint64 {
+	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.next++
 	d.kept[d.next] = res
-	d.order = append(d.order, d.next)
-	if len(d.order) > maxKept {
-		delete(d.kept, d.order[0])
+	for len(d.order) > 0 && now.Sub(d.order[0].at) > keptFor {
+		delete(d.kept, d.order[0].ticket)
 		d.order = d.order[1:]
 	}
+	d.order = append(d.order, keptSince{d.next, now})
 	return d.next
 }
 
@@ -125,12 +137,7 @@ func (d *desk) take(ticket uint64) (result, *call, bool) {
 	defer d.mu.Unlock()
 	if res, ok := d.kept[ticket]; ok {
 		delete(d.kept, ticket)
-		for i, t := range d.order {
-			if t == ticket {
-				d.order = append(d.order[:i], d.order[i+1:]...)
-				break
-			}
-		}
+		d.order = slices.DeleteFunc(d.order, func(k keptSince) bool { return k.ticket == ticket })
 		return res, nil, true
 	}
 	c, ok := d.running[ticket]

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duroxide/duroxide/core/engine"
@@ -44,13 +45,35 @@ func TestResultThatDoesNotFitIsFetchedOnce(t *testing.T) {
 	}
 }
 
-func TestResultsNobodyComesForAreBounded(t *testing.T) {
-	for range 2 * maxKept {
-		tickets.keep(result{data: make([]byte, 100)})
+// Hundreds of threads may wait for one end, and all their results are there before the first of them is fetched.
+func TestResultsAreKeptHoweverManyThreadsAreComingForThem(t *testing.T) {
+	d := newDesk()
+	var waiting []uint64
+	for range 5000 {
+		waiting = append(waiting, d.keep(result{data: make([]byte, 100)}))
 	}
-	if n := len(tickets.kept); n > maxKept {
-		t.Errorf("%d results are kept, want at most %d", n, maxKept)
+	for _, ticket := range waiting {
+		if _, _, ok := d.take(ticket); !ok {
+			t.Fatalf("result %d is gone", ticket)
+		}
 	}
+	if len(d.kept) != 0 || len(d.order) != 0 {
+		t.Errorf("%d results and %d places are left", len(d.kept), len(d.order))
+	}
+}
+
+func TestResultsNobodyComesForAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		for range 100 {
+			d.keep(result{data: make([]byte, 100)})
+		}
+		time.Sleep(keptFor + 1) //nolint:forbidigo // of the bubble's clock
+		d.keep(result{})
+		if len(d.kept) != 1 || len(d.order) != 1 {
+			t.Errorf("%d results and %d places are kept, want the new one", len(d.kept), len(d.order))
+		}
+	})
 }
 
 func TestPendingCallTellsItsDescriptorWhenItEnds(t *testing.T) {
