@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -150,6 +151,13 @@ func (d *desk) drop(ticket uint64) {
 	delete(d.running, ticket)
 }
 
+// parked gives the calls that may still run, by ticket.
+func (d *desk) parked() map[uint64]*call {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.running)
+}
+
 // deliver writes a result into the caller's buffer, or a ticket for it when it does not fit.
 func deliver(res result, out []byte) int64 {
 	n := int64(len(res.data)) << 2
@@ -227,11 +235,7 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 		r.ctx = within
 		c.res = perform(op, r)
 		close(c.done)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.signal >= 0 {
-			notify(c.signal, binary.LittleEndian.AppendUint64(nil, c.ticket))
-		}
+		c.tell()
 	}()
 	if !atOnce {
 		patience := time.NewTimer(callPatience)
@@ -267,6 +271,7 @@ func fetch(ticket uint64, out []byte) int64 {
 	select {
 	case <-c.done:
 		tickets.drop(ticket)
+		c.mute() // who looked by itself has come before it was told, and uses its descriptor for something else now
 		return deliver(c.res, out)
 	default:
 		binary.LittleEndian.PutUint64(out, ticket)
@@ -282,7 +287,40 @@ func abandon(ticket uint64) {
 	}
 	tickets.drop(ticket)
 	c.cancel()
+	c.mute()
+}
+
+// abandonTold gives up the calls that would be told of on a descriptor, for a caller whose thread was interrupted before
+// it learned its ticket.
+func abandonTold(fd int) {
+	for ticket, c := range tickets.parked() {
+		if c.tells(fd) {
+			tickets.drop(ticket)
+			c.cancel()
+			c.mute()
+		}
+	}
+}
+
+// tell says on the call's descriptor that it has ended, if somebody waits there.
+func (c *call) tell() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.signal >= 0 {
+		notify(c.signal, binary.LittleEndian.AppendUint64(nil, c.ticket))
+	}
+}
+
+// mute returns when nothing more is written to the call's descriptor.
+func (c *call) mute() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.signal = -1
+}
+
+// tells reports whether the end of the call will be written to the descriptor, or has been.
+func (c *call) tells(fd int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.signal == fd
 }

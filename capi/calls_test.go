@@ -131,6 +131,64 @@ func TestAbandonedCallIsCancelledAndTellsNobody(t *testing.T) {
 	}
 }
 
+func TestCallsThatTellADescriptorAreGivenUpTogether(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = read.Close() }()
+	ended := make(chan struct{})
+	withOperation(t, func(r *request) (any, string, error) {
+		<-r.ctx.Done()
+		ended <- struct{}{}
+		return nil, "", r.ctx.Err()
+	})
+	before := len(tickets.parked())
+	out := make([]byte, 64)
+	begin := func(fd int) uint64 {
+		if kind, _ := outcomeOf(answerCall(testCode, &request{}, atOnceBase-fd, out)); kind != outcomePending {
+			t.Fatalf("outcome %d, want pending", kind)
+		}
+		return binary.LittleEndian.Uint64(out)
+	}
+	fd := int(write.Fd())
+	begin(fd)
+	begin(fd)
+	other := begin(fd + 1000)
+	abandonTold(fd)
+	<-ended
+	<-ended
+	if n := len(tickets.parked()) - before; n != 1 {
+		t.Errorf("%d calls are left, want the one that tells another descriptor", n)
+	}
+	_ = write.Close()
+	if n, err := read.Read(make([]byte, 8)); n != 0 || err == nil {
+		t.Errorf("%d bytes were written for abandoned calls", n)
+	}
+	abandon(other)
+	<-ended
+}
+
+// Who looks after a call without having been told may come between its end and its word.
+func TestNothingIsToldOfACallThatWasFetched(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = read.Close() }()
+	c := &call{done: make(chan struct{}), cancel: func() {}, signal: int(write.Fd())}
+	c.ticket = tickets.park(c)
+	close(c.done) // as the goroutine of the call does before it tells
+	if kind, _ := outcomeOf(fetch(c.ticket, make([]byte, 8))); kind != outcomeDone {
+		t.Fatalf("outcome %d, want done", kind)
+	}
+	c.tell()
+	_ = write.Close()
+	if n, err := read.Read(make([]byte, 16)); n != 0 || err == nil {
+		t.Errorf("%d bytes were written for a call that was fetched", n)
+	}
+}
+
 func TestWaitIsTakenUpAgainWithTheTimeThatIsLeft(t *testing.T) {
 	started := time.Now()
 	r := &request{started: started}

@@ -20,7 +20,7 @@ import (
 //	to a lane          u8 op | u64 execution | u32 branch | what the op needs
 //	from a lane        see readYield, readActivity
 
-const protocolVersion = 2
+const protocolVersion = 3
 
 // What a lane is asked to do.
 const (
