@@ -22,8 +22,13 @@ const selectMail = `SELECT ` + messageColumns + ` FROM duroxide_messages
 
 const markMail = `UPDATE duroxide_messages SET visible_at = ? WHERE id = ?`
 
-// mailRead is how many messages of one queue a turn is given. The commit that consumes them returns the next.
-const mailRead = 256
+// What a turn is given of one queue: so many messages, and of these no more than make so many bytes, the oldest in any
+// case. The commit that consumes them returns the next. Mail may wait for long, and each commit reads it anew: a backlog
+// of large messages must not be in memory, nor under the write lock of every turn.
+const (
+	mailRead  = 256
+	mailBytes = 1 << 20
+)
 
 // untaken is what an instance has not taken yet.
 type untaken struct {
@@ -63,7 +68,7 @@ func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, o
 	u.messages = store.Order(u.messages)
 	var mail []history.Message
 	for _, queue := range used {
-		waited := slices.Contains(open, queue)
+		waited, bytes := slices.Contains(open, queue), 0
 		err := prepared(c, selectMail).int(instance).text(queue).int(mailRead).each(func(s *sqlite.Stmt) (bool, error) {
 			m := u.add(&mail, s, life)
 			switch visible := !s.ColumnIsNull(2); {
@@ -73,7 +78,10 @@ func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, o
 			case !waited && visible:
 				u.asleep = append(u.asleep, m.Row)
 			}
-			return true, nil
+			if m != nil {
+				bytes += len(m.Data)
+			}
+			return bytes < mailBytes, nil
 		})
 		if err != nil {
 			return u, err

@@ -1,0 +1,66 @@
+package sqlite
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/replay"
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// However much waits in a queue, a turn is given no more than it can use, in order, and always the oldest of each queue.
+func TestBacklogOfLargeMailIsReadInPieces(t *testing.T) {
+	s := openMemoryForTest(t)
+	turn := begun(t, s, 1, 1)[0]
+	const queued = 12
+	large := strings.Repeat("x", mailBytes/4)
+	var wanted []string
+	for i := range queued {
+		id, queue, data := fmt.Sprintf("id-%02d", i), "q", large
+		if i == queued-1 {
+			queue, data = "other", strings.Repeat("x", 2*mailBytes)
+		} else {
+			wanted = append(wanted, id)
+		}
+		m := history.Message{Kind: history.MsgMail, ID: id, Name: queue, Data: data}
+		if _, err := s.Enqueue(t.Context(), []store.Enqueue{{Instance: turn.Instance, Message: m}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var taken []string
+	var consumed []history.Message
+	for event := int64(2); ; event++ {
+		turn.Commit = &replay.Commit{
+			Execution: 1, OpenQueues: []string{"q", "other"}, UsedQueues: []string{"q", "other"}, Consumed: consumed,
+			Events: []history.Event{{ID: event, Kind: history.QueueSubscribed, Name: "q", Time: s.Now()}},
+		}
+		results, err := s.CommitTurns(t.Context(), "node", []store.Turn{turn})
+		if err != nil || results[0].Err != nil {
+			t.Fatal(err, results)
+		}
+		bytes, others := 0, 0
+		consumed = nil
+		for _, m := range results[0].Messages {
+			if m.Name == "other" {
+				others++
+				continue
+			}
+			bytes += len(m.Data)
+			taken = append(taken, m.ID)
+			consumed = append(consumed, m)
+		}
+		if bytes > mailBytes || others != 1 {
+			t.Fatalf("given %d bytes of one queue and %d messages of the other", bytes, others)
+		}
+		if len(consumed) == 0 {
+			break
+		}
+		turn.Expect, turn.New = turn.New, history.NewToken()
+	}
+	if !slices.Equal(taken, wanted) {
+		t.Errorf("taken %v, want %v", taken, wanted)
+	}
+}
