@@ -46,6 +46,7 @@ type file struct {
 
 	readers   chan *sqlite.Conn // idle ones; nil in memory
 	readerSem chan struct{}
+	scanSem   chan struct{} // see scan
 	scanTime  time.Duration // see scan
 
 	processMu sync.Mutex
@@ -63,7 +64,12 @@ var open = struct {
 	files map[fileID]*file
 }{files: map[fileID]*file{}}
 
-const readerCount = 4
+const (
+	readerCount = 4
+	// scanCount of them read the whole store at the same time: such a read may take seconds, and what the engine and its
+	// waits read must not queue behind it.
+	scanCount = 2
+)
 
 // openFile finds or opens the database at path.
 func openFile(path string, o Options) (*file, error) {
@@ -102,6 +108,7 @@ func (f *file) openFirst() error {
 	}
 	f.readers = make(chan *sqlite.Conn, readerCount)
 	f.readerSem = make(chan struct{}, readerCount)
+	f.scanSem = make(chan struct{}, scanCount)
 	if err := f.setUp(); err != nil {
 		return err
 	}

@@ -37,6 +37,12 @@ func (s *Store) scan(ctx context.Context, operation string, snapshot bool, fn fu
 	if s.file.memory {
 		return s.query(ctx, operation, snapshot, fn) // no log, and nothing interrupts the only connection
 	}
+	select {
+	case s.file.scanSem <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-s.file.scanSem }()
 	return s.query(ctx, operation, snapshot, func(c *sqlite.Conn) error {
 		over, cancel := context.WithTimeout(ctx, s.file.scanTime)
 		defer cancel()
