@@ -24,8 +24,8 @@ func New(s store.Store) *Client {
 // Start stores a new instance; durable when it returns. See store.Start for ids that exist.
 func (c *Client) Start(ctx context.Context, s store.Start) error {
 	c.hub.starting(s.Instance)
-	_, err := c.store.Start(ctx, s)
-	c.hub.started(s.Instance, err == nil)
+	result, err := c.store.Start(ctx, s)
+	c.hub.started(s.Instance, result.Life, err == nil)
 	return err
 }
 

@@ -32,6 +32,7 @@ type hub struct {
 // waiter is one open wait. changed holds at most one signal: any number of changes is one more look.
 type waiter struct {
 	instance string
+	life     string // of what is waited for, where this client has just started it; else empty
 	changed  chan struct{}
 	ended    *store.Status // as the store told it; guarded by the hub's mutex
 	done     <-chan struct{}
@@ -40,7 +41,14 @@ type waiter struct {
 // begun is an instance that this client starts, or has just started.
 type begun struct {
 	at    time.Time     // the start returned; zero while it is under way
+	life  string        // once it has returned
 	ended *store.Status // it has ended since
+}
+
+// isOther reports whether an end is not that of the life: what was told is told without an order, and the instance may
+// have been started anew in between.
+func isOther(ended *store.Status, life string) bool {
+	return life != "" && ended.Life != "" && ended.Life != life
 }
 
 func newHub() *hub {
@@ -57,12 +65,15 @@ func (h *hub) starting(instance string) {
 	h.starts[instance] = new(begun)
 }
 
-// started is said when the start has returned.
-func (h *hub) started(instance string, is bool) {
+// started is said when the start has returned, with the life of what it started.
+func (h *hub) started(instance, life string, is bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if b := h.starts[instance]; b != nil && is {
-		b.at = time.Now()
+		b.at, b.life = time.Now(), life
+		if b.ended != nil && isOther(b.ended, life) {
+			b.ended = nil
+		}
 	} else {
 		delete(h.starts, instance)
 	}
@@ -78,6 +89,7 @@ func (h *hub) join(instance string) (w *waiter, pause time.Duration, err error) 
 	w = &waiter{instance: instance, changed: make(chan struct{}, 1), done: h.done}
 	if b := h.starts[instance]; b != nil {
 		delete(h.starts, instance)
+		w.life = b.life
 		if left := headStart - time.Since(b.at); left > 0 {
 			if w.ended = b.ended; w.ended == nil {
 				pause = left
@@ -152,11 +164,13 @@ func (h *hub) Wake(news store.Wake) {
 		return
 	}
 	for _, status := range news.Ended {
-		if b := h.starts[status.Instance]; b != nil {
+		if b := h.starts[status.Instance]; b != nil && !isOther(status, b.life) {
 			b.ended = status
 		}
 		for w := range h.waits[status.Instance] {
-			w.ended = status
+			if !isOther(status, w.life) {
+				w.ended = status
+			}
 		}
 	}
 	for _, id := range news.Changed {
