@@ -30,6 +30,7 @@ var hot = []struct{ name, sql, index string }{
 	{"runner", selectRunner, "INTEGER PRIMARY KEY"},
 	{"next pair", nextPair, "duroxide_jobs_waiting"},
 	{"oldest of pair", oldestOfPair, "duroxide_jobs_waiting"},
+	{"oldest in sessions", oldestInSessions, "duroxide_jobs_sessions_waiting"},
 	{"next session", nextSession, "duroxide_jobs_session"},
 	{"oldest of session", oldestOfSession, "duroxide_jobs_session"},
 	{"running of session", runningOfSession, "duroxide_jobs_session"},
