@@ -82,8 +82,8 @@ func (t *tx) nextID() (int64, error) {
 // ends: a deadline that reached the connection would interrupt the writes of others in the same transaction. Who leads
 // waits for the lock of another process no longer than its own ctx lasts.
 func (f *file) write(ctx context.Context, members ...*member) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	for _, m := range members {
 		m.turns, m.ctx, m.path = make(chan bool, 1), ctx, f.name()
