@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,4 +77,43 @@ func TestCallersWaitForALockAsLongAsTheyHaveTime(t *testing.T) {
 	if _, err := s.Status(t.Context(), "patient"); err != nil {
 		t.Error(err)
 	}
+}
+
+// A caller whose time has run out before anything began hears why, as one does whose time runs out later.
+func TestCallsWithoutTimeGiveTheCauseOfTheirContext(t *testing.T) {
+	stores(t, func(t *testing.T, open func(t *testing.T) *Store) {
+		t.Helper()
+		s := open(t)
+		enough := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(enough)
+		if _, err := s.Start(ctx, store.Start{Instance: "a", Name: "flow"}); !errors.Is(err, enough) {
+			t.Errorf("a start ended with %v", err)
+		}
+		// A file may still have a connection for it.
+		if _, err := s.Status(ctx, "a"); !errors.Is(err, enough) && !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a read ended with %v", err)
+		}
+	})
+}
+
+// Whatever a defect does to one, the others go on.
+func TestPanicOfOneLeavesTheWriterToOthers(t *testing.T) {
+	stores(t, func(t *testing.T, open func(t *testing.T) *Store) {
+		t.Helper()
+		s := open(t)
+		startForTest(t, s, "a")
+		for _, m := range []*member{
+			{operation: "alone", alone: func(*sqlite.Conn) error { panic("defect") }},
+			{operation: "write", run: func(*tx) error { panic("defect") }},
+		} {
+			if err := s.write(t.Context(), m); !store.IsUnknown(err) || !strings.Contains(err.Error(), "defect") {
+				t.Errorf("%s: %v", m.operation, err)
+			}
+		}
+		startForTest(t, s, "b")
+		if _, err := s.Status(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -148,7 +148,7 @@ func (f *file) lead() {
 	f.queueMu.Unlock()
 
 	if group[0].alone != nil {
-		group[0].err = trouble(f.name(), group[0].operation, f.runAlone(group[0]))
+		f.runAlone(group[0])
 	} else if err := f.commitSafely(group[0].ctx, group); err != nil {
 		// Nothing was done. The others have their own patience.
 		group[0].err = err
@@ -192,11 +192,23 @@ func (f *file) takeGroup() []*member {
 	return group
 }
 
-func (f *file) runAlone(m *member) error {
-	if err := f.ensureWriter(); err != nil {
-		return err
+func (f *file) runAlone(m *member) {
+	defer f.answerPanic(m)
+	err := f.ensureWriter()
+	if err == nil {
+		err = m.alone(f.writer)
 	}
-	return m.alone(f.writer)
+	m.err = trouble(f.name(), m.operation, err)
+}
+
+// answerPanic is deferred where a defect must not end the lead: those who wait would wait for ever.
+func (f *file) answerPanic(members ...*member) {
+	if p := recover(); p != nil {
+		f.dropWriter()
+		for _, m := range members {
+			m.fail(&store.Error{Operation: m.operation, Unknown: true, Err: fmt.Errorf("the store has a defect: %v\n%s", p, debug.Stack())})
+		}
+	}
 }
 
 // unhurried waits for as long as the store does.
@@ -231,16 +243,9 @@ func (f *file) commitGroup(ctx context.Context, group []*member) error {
 	return nil
 }
 
-// commitSafely answers the members even if a defect makes commitGroup panic: those who wait would wait for ever.
+// commitSafely answers the members even if a defect makes commitGroup panic.
 func (f *file) commitSafely(ctx context.Context, group []*member) error {
-	defer func() {
-		if p := recover(); p != nil {
-			f.dropWriter()
-			for _, m := range group {
-				m.fail(&store.Error{Operation: m.operation, Unknown: true, Err: fmt.Errorf("the store has a defect: %v\n%s", p, debug.Stack())})
-			}
-		}
-	}()
+	defer f.answerPanic(group...)
 	return f.commitGroup(ctx, group)
 }
 
