@@ -97,7 +97,8 @@ type Queries interface {
 	InstanceStats(ctx context.Context, instance string) (*InstanceStats, error)
 }
 
-// Management deletes. Checks and deletion are one transaction.
+// Management deletes. Checks and deletion are one transaction: of an instance with its descendants, of an execution. What
+// names more than that may take several, and what an error leaves undone is done by the next call.
 type Management interface {
 	// Delete removes an instance with all descendants. ErrNotFound, ErrIsChild, ErrStillRunning.
 	Delete(ctx context.Context, instance string, force bool) (Deleted, error)

@@ -314,6 +314,14 @@ type InstanceStats struct {
 // Deleted counts what a deletion removed.
 type Deleted struct{ Instances, Executions, Events, Messages int64 }
 
+// Add counts what another deletion removed.
+func (d *Deleted) Add(other Deleted) {
+	d.Instances += other.Instances
+	d.Executions += other.Executions
+	d.Events += other.Events
+	d.Messages += other.Messages
+}
+
 // BulkFilter chooses instances; conditions are joined by and.
 type BulkFilter struct {
 	Instances       []string
