@@ -17,6 +17,7 @@ type Client struct {
 // New makes a client. Close ends its waits.
 func New(s store.Store) *Client {
 	c := &Client{store: s, hub: newHub()}
+	c.hub.turns, _ = s.(store.TurnReader)
 	c.hub.leave = s.Listen(c.hub)
 	return c
 }

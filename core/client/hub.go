@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -27,6 +28,8 @@ type hub struct {
 	closed bool
 	done   chan struct{}
 	leave  func()
+	sweep  sweep
+	turns  store.TurnReader // nil: the store is none
 }
 
 // waiter is one open wait. changed holds at most one signal: any number of changes is one more look.
@@ -52,7 +55,10 @@ func isOther(ended *store.Status, life string) bool {
 }
 
 func newHub() *hub {
-	return &hub{waits: map[string]map[*waiter]struct{}{}, starts: map[string]*begun{}, done: make(chan struct{})}
+	return &hub{
+		waits: map[string]map[*waiter]struct{}{}, starts: map[string]*begun{}, done: make(chan struct{}),
+		sweep: sweep{known: map[string]history.Token{}},
+	}
 }
 
 // starting is said before the start: its end may be told before the start has returned.
@@ -109,6 +115,7 @@ func (h *hub) part(w *waiter) {
 	delete(h.waits[w.instance], w)
 	if len(h.waits[w.instance]) == 0 {
 		delete(h.waits, w.instance)
+		delete(h.sweep.known, w.instance)
 	}
 }
 
@@ -155,11 +162,7 @@ func (h *hub) Wake(news store.Wake) {
 	defer h.mu.Unlock()
 	if news.Elsewhere {
 		if news.Tells(store.KindChanged) {
-			for _, waits := range h.waits {
-				for w := range waits {
-					w.signal()
-				}
-			}
+			h.elsewhereLocked()
 		}
 		return
 	}

@@ -126,6 +126,12 @@ type Holder interface {
 	Holds(instance string) (history.Token, bool)
 }
 
+// TurnReader is a store that tells cheaply which of many instances may have changed.
+type TurnReader interface {
+	// Turns gives the turns of those of the instances that there are. Whatever clients can wait for comes with another turn.
+	Turns(ctx context.Context, instances []string) (map[string]history.Token, error)
+}
+
 // Wake tells what a commit made possible. Hearing too much is harmless.
 type Wake struct {
 	// Started is an adopted new instance with its start message: it can run without being read. Only for its adopter.

@@ -23,6 +23,7 @@ var hot = []struct{ name, sql, index string }{
 	{"snapshot", selectSnapshot, "sqlite_autoindex_duroxide_instances_1"},
 	{"history", selectHistory, "duroxide_history_order"},
 	{"status", selectStatus, "sqlite_autoindex_duroxide_instances_1"},
+	{"turns", selectTurns, "sqlite_autoindex_duroxide_instances_1"},
 	{"recipient", selectRecipient, "sqlite_autoindex_duroxide_instances_1"},
 	{"early mail", takeEarlyMail, "duroxide_early_mail_instance"},
 	{"ready", selectReady, "duroxide_messages_ready"},
