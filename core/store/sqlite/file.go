@@ -42,6 +42,7 @@ type file struct {
 	ahead        ahead
 	lastID       int64
 	foreignUntil time.Time
+	lockedSince  time.Time                // by another process; zero: it was to be had
 	commitHook   func(*sqlite.Conn) error // tests: in place of COMMIT
 
 	readers   chan *sqlite.Conn // idle ones; nil in memory
