@@ -65,6 +65,63 @@ func TestBacklogOfLargeMailIsReadInPieces(t *testing.T) {
 	}
 }
 
+// However much is due, a turn is given no more than it applies, in order, and a cancel first.
+func TestLargeDueMessagesAreReadInPieces(t *testing.T) {
+	s := openMemoryForTest(t)
+	turn := begun(t, s, 1, 1)[0]
+	var wanted []string
+	send := func(kind history.MessageKind, bytes int) string {
+		id := fmt.Sprintf("id-%02d", len(wanted))
+		m := history.Message{Kind: kind, ID: id, Name: "e", Data: strings.Repeat("x", bytes)}
+		if _, err := s.Enqueue(t.Context(), []store.Enqueue{{Instance: turn.Instance, Message: m}}); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	for i := range 12 {
+		wanted = append(wanted, send(history.MsgEvent, []int{dueBytes / 3, 0, dueBytes / 5, 7}[i%4]))
+	}
+	wanted = append([]string{send(history.MsgCancel, 3)}, wanted...)
+	var taken []string
+	var consumed []history.Message
+	for event, pieces := int64(2), 0; ; event++ {
+		turn.Commit = &replay.Commit{
+			Execution: 1, Consumed: consumed, Timers: []replay.Timer{{Schedule: event, FireAt: s.Now() + 3_600_000}},
+			Events: []history.Event{{ID: event, Kind: history.TimerCreated, Time: s.Now()}},
+		}
+		results, err := s.CommitTurns(t.Context(), "node", []store.Turn{turn})
+		if err != nil || results[0].Err != nil {
+			t.Fatal(err, results)
+		}
+		if results[0].NextDue == 0 {
+			t.Error("the timer is forgotten")
+		}
+		bytes := 0
+		consumed = results[0].Messages
+		for i, m := range consumed {
+			taken = append(taken, m.ID)
+			if bytes >= dueBytes {
+				t.Fatalf("message %d comes after %d bytes", i, bytes)
+			}
+			bytes += len(m.Data)
+			if want := map[history.MessageKind]int{history.MsgCancel: 3}[m.Kind]; want > 0 && len(m.Data) != want {
+				t.Errorf("the cancel carries %d bytes", len(m.Data))
+			}
+		}
+		if len(consumed) == 0 {
+			if pieces < 2 {
+				t.Errorf("%d pieces", pieces)
+			}
+			break
+		}
+		pieces++
+		turn.Expect, turn.New = turn.New, history.NewToken()
+	}
+	if !slices.Equal(taken, wanted) {
+		t.Errorf("taken %v, want %v", taken, wanted)
+	}
+}
+
 func TestTurnsAreThoseOfTheRows(t *testing.T) {
 	stores(t, func(t *testing.T, open func(t *testing.T) *Store) {
 		t.Helper()

@@ -19,6 +19,7 @@ var hot = []struct{ name, sql, index string }{
 	{"drop messages", dropMessages, "duroxide_messages_instance"},
 	{"drop mail", dropMessages, "duroxide_messages_mail"},
 	{"untaken messages", selectMessages, "duroxide_messages_instance"},
+	{"later messages", selectLaterMessages, "duroxide_messages_instance"},
 	{"untaken mail", selectMail, "duroxide_messages_mail"},
 	{"snapshot", selectSnapshot, "sqlite_autoindex_duroxide_instances_1"},
 	{"history", selectHistory, "duroxide_history_order"},
