@@ -3,10 +3,13 @@ package sqlite
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"zombiezen.com/go/sqlite"
+
+	"github.com/duroxide/duroxide/core/store"
 )
 
 // A log that has grown long is copied back and then written over again instead of growing on.
@@ -38,6 +41,34 @@ func TestTheLogDoesNotGrowWithoutBound(t *testing.T) {
 	k.look(false)
 	if after := write(); after > long {
 		t.Errorf("the log has grown from %d to %d bytes", long, after)
+	}
+}
+
+// What one large write has made of the log is given back to the disk.
+func TestALogThatHadToGrowBecomesShortAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := openForTest(t, path)
+	length := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	input := strings.Repeat("x", logKept+logKept/4)
+	if _, err := s.Start(t.Context(), store.Start{Instance: "large", Name: "flow", Input: input}); err != nil {
+		t.Fatal(err)
+	}
+	if n := length(); n < logKept {
+		t.Fatalf("the log has %d bytes, want more than are kept", n)
+	}
+	k := newKeeper(s.file)
+	defer k.closeConn()
+	k.look(false)
+	startForTest(t, s, "small")
+	startForTest(t, s, "another")
+	if n := length(); n > logKept {
+		t.Errorf("the log still has %d bytes", n)
 	}
 }
 

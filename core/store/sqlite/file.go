@@ -277,6 +277,10 @@ func prepareEnds(c *sqlite.Conn) error {
 // hundred bytes: with 4,096 it takes 15 % longer, with 1,024 groups of turns do.
 const pageSize = 2048
 
+// logKept is what is left of a log that had to grow, as of a large deletion or a long read, when it begins anew: else the
+// disk would be without that room as long as anybody has the database open.
+const logKept = 64 << 20
+
 // configure makes a connection the writer's.
 func configure(c *sqlite.Conn) error {
 	for _, pragma := range []string{
@@ -288,6 +292,7 @@ func configure(c *sqlite.Conn) error {
 		"PRAGMA temp_store = MEMORY",
 		"PRAGMA cache_size = -65536",
 		"PRAGMA wal_autocheckpoint = 32768", // only if the keeper falls behind
+		fmt.Sprintf("PRAGMA journal_size_limit = %d", logKept),
 	} {
 		mode := ""
 		if _, err := prepared(c, pragma).one(func(s *sqlite.Stmt) { mode = s.ColumnText(0) }); err != nil {
