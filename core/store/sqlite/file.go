@@ -389,8 +389,11 @@ func (f *file) close() error {
 		errs = append(errs, f.writer.Close())
 		f.writer = nil
 	}
-	if f.process != nil {
+	f.processMu.Lock()
+	defer f.processMu.Unlock()
+	if f.process != nil { // a node of this process has not left
 		errs = append(errs, f.process.release(f.nodes.none()))
+		f.process = nil
 	}
 	return errors.Join(errs...)
 }

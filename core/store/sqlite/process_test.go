@@ -319,7 +319,33 @@ func TestAProcessThatLeavesTakesItsLockFileAlong(t *testing.T) {
 	if _, err := s.Join(t.Context(), store.Node{ID: "node", LeaseMS: 10_000}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Leave(t.Context(), "node"); err != nil {
+	if _, err := s.Join(t.Context(), store.Node{ID: "another", LeaseMS: 10_000}); err != nil {
+		t.Fatal(err)
+	}
+	locks := func() int {
+		t.Helper()
+		files, err := filepath.Glob(path + "-process-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	for _, c := range []struct {
+		leaves store.NodeID
+		locks  int
+	}{{"node", 1}, {"another", 0}} {
+		if err := s.Leave(t.Context(), c.leaves); err != nil {
+			t.Fatal(err)
+		}
+		// Also when it is killed before it closes the store: no row names the file, by which others would find it.
+		if n := locks(); n != c.locks {
+			t.Errorf("%d lock files when %q has left, want %d", n, c.leaves, c.locks)
+		}
+	}
+	if _, err := s.Join(t.Context(), store.Node{ID: "third", LeaseMS: 10_000}); err != nil || locks() != 1 {
+		t.Errorf("%v, %d lock files", err, locks())
+	}
+	if err := s.Leave(t.Context(), "third"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
