@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import duroxide
+from duroxide._frames import Op
 from duroxide._library import library
 from harness import WAIT_MS, Engine, must, no_new_threads, python, spawn, threads
 
@@ -246,6 +247,39 @@ def test_wait_that_is_interrupted_as_it_begins_is_given_up(memory: Engine, monke
             os.read(pipe[0], 8)
     finally:
         calls.signals.give_back(pipe)
+
+
+@posix
+def test_runtime_whose_start_is_interrupted_takes_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = duroxide.SqliteProvider.in_memory()
+    client = duroxide.Client(provider)
+
+    def make() -> duroxide.Runtime:
+        runtime = duroxide.Runtime(provider)
+        runtime.register_orchestration("W", lambda ctx, input: 1)
+        return runtime
+
+    calls = library()
+    call = calls._call
+
+    def interrupted(op: int, *args: Any) -> int:
+        outcome = int(call(op, *args))
+        if op == Op.START_RUNTIME:
+            raise KeyboardInterrupt
+        return outcome
+
+    monkeypatch.setattr(calls, "_call", interrupted)
+    runtime = make()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.start()
+    monkeypatch.undo()
+    with pytest.raises(duroxide.RuntimeStateError):
+        runtime.start()
+    assert runtime.shutdown() is True
+    client.start_orchestration("i", "W")
+    with make():
+        assert client.wait_for_orchestration("i", WAIT_MS).output == 1
+    provider.close()  # no runtime is left on it
 
 
 @posix
