@@ -15,8 +15,10 @@ const (
 	// headStart is what an instance gets that this client has just started, before the first look at it. Most short ones end
 	// meanwhile, and their end is told without a look.
 	headStart = 3 * time.Millisecond
-	// startsKept bounds those that are remembered for it.
+	// startsKept bounds those that are remembered for it, and endKept the output of one that has ended since: nobody may
+	// ever wait for it.
 	startsKept = 1024
+	endKept    = 4 << 10
 )
 
 // hub tells open waits when their instance changed. It hears everything the store has to say, on the threads of those
@@ -45,7 +47,19 @@ type waiter struct {
 type begun struct {
 	at    time.Time     // the start returned; zero while it is under way
 	life  string        // once it has returned
-	ended *store.Status // it has ended since
+	over  bool          // it has ended since
+	ended *store.Status // as what, if that is short
+}
+
+// hears of the end of the instance.
+func (b *begun) hears(status *store.Status) {
+	if isOther(status, b.life) {
+		return
+	}
+	b.over, b.ended = true, nil
+	if len(status.Output) <= endKept {
+		b.ended = status
+	}
 }
 
 // isOther reports whether an end is not that of the life: what was told is told without an order, and the instance may
@@ -78,7 +92,7 @@ func (h *hub) started(instance, life string, is bool) {
 	if b := h.starts[instance]; b != nil && is {
 		b.at, b.life = time.Now(), life
 		if b.ended != nil && isOther(b.ended, life) {
-			b.ended = nil
+			b.over, b.ended = false, nil
 		}
 	} else {
 		delete(h.starts, instance)
@@ -97,7 +111,7 @@ func (h *hub) join(instance string) (w *waiter, pause time.Duration, err error) 
 		delete(h.starts, instance)
 		w.life = b.life
 		if left := headStart - time.Since(b.at); left > 0 {
-			if w.ended = b.ended; w.ended == nil {
+			if w.ended = b.ended; !b.over {
 				pause = left
 			}
 		}
@@ -167,8 +181,8 @@ func (h *hub) Wake(news store.Wake) {
 		return
 	}
 	for _, status := range news.Ended {
-		if b := h.starts[status.Instance]; b != nil && !isOther(status, b.life) {
-			b.ended = status
+		if b := h.starts[status.Instance]; b != nil {
+			b.hears(status)
 		}
 		for w := range h.waits[status.Instance] {
 			if !isOther(status, w.life) {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,5 +106,24 @@ func TestEndOfAnEarlierLifeIsNotThatOfTheNewOne(t *testing.T) {
 		if (h.told(w) != nil) != c.ended {
 			t.Errorf("%s: told %v", c.name, h.told(w))
 		}
+	}
+}
+
+// Most who start an instance never wait for it: what it gave must not stay in memory for them.
+func TestLargeOutputsAreNotKeptForThoseWhoMayWait(t *testing.T) {
+	h := newHub()
+	for _, c := range []struct {
+		bytes int
+		told  bool
+	}{{endKept, true}, {endKept + 1, false}} {
+		h.starting("a")
+		h.started("a", "life", true)
+		status := &store.Status{Instance: "a", Life: "life", Status: replay.Completed, Output: strings.Repeat("x", c.bytes)}
+		h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{status}})
+		w, pause, err := h.join("a")
+		if err != nil || pause != 0 || (h.told(w) != nil) != c.told {
+			t.Errorf("%d bytes: a pause of %v, told %v, %v", c.bytes, pause, h.told(w) != nil, err)
+		}
+		h.part(w)
 	}
 }
