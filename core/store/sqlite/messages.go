@@ -27,6 +27,9 @@ const selectData = `SELECT data FROM duroxide_messages WHERE id = ?`
 const selectMail = `SELECT ` + messageColumns + ` FROM duroxide_messages
 	WHERE instance_id = (SELECT ?) AND kind = 'mail' AND name = (SELECT ?) ORDER BY id LIMIT (SELECT ?)`
 
+const nextMailQueue = `SELECT name FROM duroxide_messages WHERE instance_id = (SELECT ?) AND kind = 'mail' AND name > (SELECT ?)
+	ORDER BY name LIMIT 1`
+
 const markMail = `UPDATE duroxide_messages SET visible_at = ? WHERE id = ?`
 
 // What a turn is given of one queue: so many messages, and of these no more than make so many bytes, the oldest in any
@@ -69,6 +72,10 @@ func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, o
 		return u, err
 	}
 	var mail []history.Message
+	used, err := withMail(c, instance, used)
+	if err != nil {
+		return u, err
+	}
 	for _, queue := range used {
 		waited, bytes := slices.Contains(open, queue), 0
 		err := prepared(c, selectMail).int(instance).text(queue).int(mailRead).each(func(s *sqlite.Stmt) (bool, error) {
@@ -92,6 +99,30 @@ func readUntaken(c *sqlite.Conn, instance int64, life string, now int64, used, o
 	sortByRow(mail)
 	u.messages = append(u.messages, mail...)
 	return u, nil
+}
+
+// fewQueues are asked one by one whether there is mail.
+const fewQueues = 8
+
+// withMail leaves out queues without mail where there are many: an execution that waits for each answer in a queue of its
+// own uses thousands, and every commit of it asks for their mail.
+func withMail(c *sqlite.Conn, instance int64, used []string) ([]string, error) {
+	if len(used) <= fewQueues {
+		return used, nil
+	}
+	there := map[string]bool{}
+	queue := ""
+	for range used { // where more queues than these have mail, this saves nothing
+		another, err := prepared(c, nextMailQueue).int(instance).text(queue).first(func(s *sqlite.Stmt) { queue = s.ColumnText(0) })
+		if err != nil {
+			return nil, err
+		}
+		if !another {
+			return slices.DeleteFunc(slices.Clone(used), func(name string) bool { return !there[name] }), nil
+		}
+		there[queue] = true
+	}
+	return used, nil
 }
 
 // readDue reads the due messages in the order to be applied.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"zombiezen.com/go/sqlite"
+
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
 	"github.com/duroxide/duroxide/core/store"
@@ -63,6 +65,54 @@ func TestBacklogOfLargeMailIsReadInPieces(t *testing.T) {
 	if !slices.Equal(taken, wanted) {
 		t.Errorf("taken %v, want %v", taken, wanted)
 	}
+}
+
+// Of thousands of queues only those with mail are asked for it, and none of these is forgotten.
+func TestOnlyQueuesWithMailAreRead(t *testing.T) {
+	s := openMemoryForTest(t)
+	turn := begun(t, s, 1, 1)[0]
+	var used []string
+	for i := range 500 {
+		used = append(used, fmt.Sprintf("reply-%03d", i))
+	}
+	send := func(queues ...string) {
+		t.Helper()
+		for _, queue := range queues {
+			m := history.Message{Kind: history.MsgMail, ID: queue, Name: queue, Data: queue}
+			if _, err := s.Enqueue(t.Context(), []store.Enqueue{{Instance: turn.Instance, Message: m}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check := func(used, wanted []string, read int) {
+		t.Helper()
+		exclusively(t, s, func(c *sqlite.Conn) error {
+			asked, err := withMail(c, 1, used)
+			if err != nil {
+				return err
+			}
+			if len(asked) != read {
+				t.Errorf("%d queues are read, want %d", len(asked), read)
+			}
+			u, err := readUntaken(c, 1, turn.Life, s.Now(), used, nil)
+			var got []string
+			for _, m := range u.messages {
+				got = append(got, m.Data)
+			}
+			if !slices.Equal(got, wanted) {
+				t.Errorf("read %v, want %v", got, wanted)
+			}
+			return err
+		})
+	}
+	check(used, nil, 0)
+	send("reply-400", "unused", "a", "reply-007")
+	check(used, []string{"reply-400", "reply-007"}, 2)
+	check(used[:8], []string{"reply-007"}, 8)
+	for i := range 9 {
+		send(fmt.Sprintf("b-%d", i))
+	}
+	check(used[:10], []string{"reply-007"}, 10) // more queues with mail than are asked for
 }
 
 // However much is due, a turn is given no more than it applies, in order, and a cancel first.

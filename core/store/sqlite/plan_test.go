@@ -21,6 +21,7 @@ var hot = []struct{ name, sql, index string }{
 	{"untaken messages", selectMessages, "duroxide_messages_instance"},
 	{"later messages", selectLaterMessages, "duroxide_messages_instance"},
 	{"untaken mail", selectMail, "duroxide_messages_mail"},
+	{"next queue with mail", nextMailQueue, "duroxide_messages_mail"},
 	{"snapshot", selectSnapshot, "sqlite_autoindex_duroxide_instances_1"},
 	{"history", selectHistory, "duroxide_history_order"},
 	{"status", selectStatus, "sqlite_autoindex_duroxide_instances_1"},
