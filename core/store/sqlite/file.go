@@ -201,7 +201,7 @@ func (f *file) setUp() error {
 	current, err := checkVersion(c, f.path)
 	if err == nil && !current {
 		var unlock func()
-		if unlock, err = lockMigration(f.path); err == nil {
+		if unlock, err = lockMigration(f.path, migrationPatience); err == nil {
 			defer unlock()
 			current, err = checkVersion(c, f.path)
 		}

@@ -99,6 +99,15 @@ func play(role, path string) error {
 			say(id)
 		}
 		return s.Close()
+	case "migrate": // as a process that is stopped in the middle of it
+		unlock, err := lockMigration(path, time.Minute)
+		if err != nil {
+			return err
+		}
+		say("locked")
+		hear()
+		unlock()
+		return nil
 	case "lock": // the write lock, for so many ms
 		s, err := Open(path, Options{})
 		if err != nil {
@@ -354,6 +363,21 @@ func TestAProcessThatLeavesTakesItsLockFileAlong(t *testing.T) {
 	files, err := filepath.Glob(path + "-*")
 	if err != nil || len(files) != 0 {
 		t.Errorf("left: %v %v", files, err)
+	}
+}
+
+func TestOpeningDoesNotWaitForEverForAnotherThatMigrates(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	c := spawn(t, "migrate", path)
+	c.expect(t, "locked")
+	if _, err := lockMigration(path, time.Millisecond); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Fatalf("locked under another process: %v", err)
+	}
+	if _, err := io.WriteString(c.in, "go on\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := mustOpen(t, path).Close(); err != nil { // waits for it
+		t.Fatal(err)
 	}
 }
 
