@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -236,6 +237,23 @@ func TestHandlesAreCheckedForTypeAndUse(t *testing.T) {
 	release(h)
 	if _, err := lookup[providerHandle](h); !errors.Is(err, errStaleHandle) {
 		t.Errorf("a released handle gave %v", err)
+	}
+	if n := openHandles(); n != before {
+		t.Errorf("%d handles are left", n-before)
+	}
+}
+
+// Ctrl-C may end the wait for an open that goes on, as for a schema that another process migrates.
+func TestProviderThatNobodyWaitsForAnyMoreIsNotOpened(t *testing.T) {
+	before := openHandles()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	head, err := json.Marshal(map[string]any{"path": filepath.Join(t.TempDir(), "store.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := opOpenSQLite(&request{ctx: ctx, head: head}); !errors.Is(err, context.Canceled) {
+		t.Errorf("opened: %v", err)
 	}
 	if n := openHandles(); n != before {
 		t.Errorf("%d handles are left", n-before)
