@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,8 +23,10 @@ const (
 // callPatience is how long a call with a descriptor holds its thread before it answers that it is pending.
 const callPatience = 50 * time.Millisecond
 
-// maxKept bounds the results that nobody came for: a thread may be interrupted between a call and its fetch.
-const maxKept = 256
+// keptFor is how long a result is kept that nobody comes for: a thread may be interrupted between a call and its fetch.
+// One that was not interrupted comes as soon as it gets Python's lock, which takes a while where hundreds want it: no
+// number of results is too many.
+const keptFor = 10 * time.Minute
 
 // result of an operation: a frame, of an error or not.
 type result struct {
@@ -92,22 +96,31 @@ type desk struct {
 	mu      sync.Mutex
 	next    uint64
 	kept    map[uint64]result
-	order   []uint64 // of kept, oldest first
+	order   []keptSince // of kept, oldest first
 	running map[uint64]*call
 }
 
-var tickets = desk{kept: map[uint64]result{}, running: map[uint64]*call{}}
+// keptSince is when a result began to wait.
+type keptSince struct {
+	ticket uint64
+	at     time.Time
+}
+
+var tickets = newDesk()
+
+func newDesk() *desk { return &desk{kept: map[uint64]result{}, running: map[uint64]*call{}} }
 
 func (d *desk) keep(res result) uint64 {
+	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.next++
 	d.kept[d.next] = res
-	d.order = append(d.order, d.next)
-	if len(d.order) > maxKept {
-		delete(d.kept, d.order[0])
+	for len(d.order) > 0 && now.Sub(d.order[0].at) > keptFor {
+		delete(d.kept, d.order[0].ticket)
 		d.order = d.order[1:]
 	}
+	d.order = append(d.order, keptSince{d.next, now})
 	return d.next
 }
 
@@ -125,12 +138,7 @@ func (d *desk) take(ticket uint64) (result, *call, bool) {
 	defer d.mu.Unlock()
 	if res, ok := d.kept[ticket]; ok {
 		delete(d.kept, ticket)
-		for i, t := range d.order {
-			if t == ticket {
-				d.order = append(d.order[:i], d.order[i+1:]...)
-				break
-			}
-		}
+		d.order = slices.DeleteFunc(d.order, func(k keptSince) bool { return k.ticket == ticket })
 		return res, nil, true
 	}
 	c, ok := d.running[ticket]
@@ -141,6 +149,13 @@ func (d *desk) drop(ticket uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.running, ticket)
+}
+
+// parked gives the calls that may still run, by ticket.
+func (d *desk) parked() map[uint64]*call {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.running)
 }
 
 // deliver writes a result into the caller's buffer, or a ticket for it when it does not fit.
@@ -220,11 +235,7 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 		r.ctx = within
 		c.res = perform(op, r)
 		close(c.done)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.signal >= 0 {
-			notify(c.signal, binary.LittleEndian.AppendUint64(nil, c.ticket))
-		}
+		c.tell()
 	}()
 	if !atOnce {
 		patience := time.NewTimer(callPatience)
@@ -260,6 +271,7 @@ func fetch(ticket uint64, out []byte) int64 {
 	select {
 	case <-c.done:
 		tickets.drop(ticket)
+		c.mute() // who looked by itself has come before it was told, and uses its descriptor for something else now
 		return deliver(c.res, out)
 	default:
 		binary.LittleEndian.PutUint64(out, ticket)
@@ -275,7 +287,40 @@ func abandon(ticket uint64) {
 	}
 	tickets.drop(ticket)
 	c.cancel()
+	c.mute()
+}
+
+// abandonTold gives up the calls that would be told of on a descriptor, for a caller whose thread was interrupted before
+// it learned its ticket.
+func abandonTold(fd int) {
+	for ticket, c := range tickets.parked() {
+		if c.tells(fd) {
+			tickets.drop(ticket)
+			c.cancel()
+			c.mute()
+		}
+	}
+}
+
+// tell says on the call's descriptor that it has ended, if somebody waits there.
+func (c *call) tell() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.signal >= 0 {
+		notify(c.signal, binary.LittleEndian.AppendUint64(nil, c.ticket))
+	}
+}
+
+// mute returns when nothing more is written to the call's descriptor.
+func (c *call) mute() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.signal = -1
+}
+
+// tells reports whether the end of the call will be written to the descriptor, or has been.
+func (c *call) tells(fd int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.signal == fd
 }

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duroxide/duroxide/core/engine"
@@ -44,13 +46,35 @@ func TestResultThatDoesNotFitIsFetchedOnce(t *testing.T) {
 	}
 }
 
-func TestResultsNobodyComesForAreBounded(t *testing.T) {
-	for range 2 * maxKept {
-		tickets.keep(result{data: make([]byte, 100)})
+// Hundreds of threads may wait for one end, and all their results are there before the first of them is fetched.
+func TestResultsAreKeptHoweverManyThreadsAreComingForThem(t *testing.T) {
+	d := newDesk()
+	var waiting []uint64
+	for range 5000 {
+		waiting = append(waiting, d.keep(result{data: make([]byte, 100)}))
 	}
-	if n := len(tickets.kept); n > maxKept {
-		t.Errorf("%d results are kept, want at most %d", n, maxKept)
+	for _, ticket := range waiting {
+		if _, _, ok := d.take(ticket); !ok {
+			t.Fatalf("result %d is gone", ticket)
+		}
 	}
+	if len(d.kept) != 0 || len(d.order) != 0 {
+		t.Errorf("%d results and %d places are left", len(d.kept), len(d.order))
+	}
+}
+
+func TestResultsNobodyComesForAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		for range 100 {
+			d.keep(result{data: make([]byte, 100)})
+		}
+		time.Sleep(keptFor + 1) //nolint:forbidigo // of the bubble's clock
+		d.keep(result{})
+		if len(d.kept) != 1 || len(d.order) != 1 {
+			t.Errorf("%d results and %d places are kept, want the new one", len(d.kept), len(d.order))
+		}
+	})
 }
 
 func TestPendingCallTellsItsDescriptorWhenItEnds(t *testing.T) {
@@ -108,6 +132,64 @@ func TestAbandonedCallIsCancelledAndTellsNobody(t *testing.T) {
 	}
 }
 
+func TestCallsThatTellADescriptorAreGivenUpTogether(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = read.Close() }()
+	ended := make(chan struct{})
+	withOperation(t, func(r *request) (any, string, error) {
+		<-r.ctx.Done()
+		ended <- struct{}{}
+		return nil, "", r.ctx.Err()
+	})
+	before := len(tickets.parked())
+	out := make([]byte, 64)
+	begin := func(fd int) uint64 {
+		if kind, _ := outcomeOf(answerCall(testCode, &request{}, atOnceBase-fd, out)); kind != outcomePending {
+			t.Fatalf("outcome %d, want pending", kind)
+		}
+		return binary.LittleEndian.Uint64(out)
+	}
+	fd := int(write.Fd())
+	begin(fd)
+	begin(fd)
+	other := begin(fd + 1000)
+	abandonTold(fd)
+	<-ended
+	<-ended
+	if n := len(tickets.parked()) - before; n != 1 {
+		t.Errorf("%d calls are left, want the one that tells another descriptor", n)
+	}
+	_ = write.Close()
+	if n, err := read.Read(make([]byte, 8)); n != 0 || err == nil {
+		t.Errorf("%d bytes were written for abandoned calls", n)
+	}
+	abandon(other)
+	<-ended
+}
+
+// Who looks after a call without having been told may come between its end and its word.
+func TestNothingIsToldOfACallThatWasFetched(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = read.Close() }()
+	c := &call{done: make(chan struct{}), cancel: func() {}, signal: int(write.Fd())}
+	c.ticket = tickets.park(c)
+	close(c.done) // as the goroutine of the call does before it tells
+	if kind, _ := outcomeOf(fetch(c.ticket, make([]byte, 8))); kind != outcomeDone {
+		t.Fatalf("outcome %d, want done", kind)
+	}
+	c.tell()
+	_ = write.Close()
+	if n, err := read.Read(make([]byte, 16)); n != 0 || err == nil {
+		t.Errorf("%d bytes were written for a call that was fetched", n)
+	}
+}
+
 func TestWaitIsTakenUpAgainWithTheTimeThatIsLeft(t *testing.T) {
 	started := time.Now()
 	r := &request{started: started}
@@ -155,6 +237,23 @@ func TestHandlesAreCheckedForTypeAndUse(t *testing.T) {
 	release(h)
 	if _, err := lookup[providerHandle](h); !errors.Is(err, errStaleHandle) {
 		t.Errorf("a released handle gave %v", err)
+	}
+	if n := openHandles(); n != before {
+		t.Errorf("%d handles are left", n-before)
+	}
+}
+
+// Ctrl-C may end the wait for an open that goes on, as for a schema that another process migrates.
+func TestProviderThatNobodyWaitsForAnyMoreIsNotOpened(t *testing.T) {
+	before := openHandles()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	head, err := json.Marshal(map[string]any{"path": filepath.Join(t.TempDir(), "store.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := opOpenSQLite(&request{ctx: ctx, head: head}); !errors.Is(err, context.Canceled) {
+		t.Errorf("opened: %v", err)
 	}
 	if n := openHandles(); n != before {
 		t.Errorf("%d handles are left", n-before)

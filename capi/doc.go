@@ -2,7 +2,7 @@
 //
 //	dx_call    one operation on a handle (open, start, wait, query, …): header and body in, header and body out
 //	dx_fetch   the result of a call that did not fit its buffer, or that was still running
-//	dx_cancel  gives up a call that is still running
+//	dx_cancel  gives up a call that is still running; dx_cancel_told those that tell a descriptor
 //	dx_lane    lends the calling thread to a runtime; user code is called back on it, and on no other
 //
 // # Memory

@@ -49,6 +49,12 @@ func dx_fetch(ticket C.uint64_t, out *C.char, outCap C.int64_t) C.int64_t {
 //export dx_cancel
 func dx_cancel(ticket C.uint64_t) { abandon(uint64(ticket)) }
 
+// dx_cancel_told gives up the pending calls that tell a descriptor: for a thread that was interrupted when dx_call had
+// returned and that does not know its ticket. Nothing is written to the descriptor once this has returned.
+//
+//export dx_cancel_told
+func dx_cancel_told(fd C.int32_t) { abandonTold(int(fd)) }
+
 // dx_lane lends the calling thread to a runtime until the lane ends. It gives 0, or -1 when the runtime is gone.
 //
 //export dx_lane

@@ -20,7 +20,7 @@ import (
 //	to a lane          u8 op | u64 execution | u32 branch | what the op needs
 //	from a lane        see readYield, readActivity
 
-const protocolVersion = 2
+const protocolVersion = 3
 
 // What a lane is asked to do.
 const (
@@ -76,6 +76,17 @@ func encodeAnswer(head any, body string) ([]byte, error) {
 
 // frame is one being written.
 type frame []byte
+
+// mostKept is how large a frame may be whose memory is kept for the next one. A lane lives as long as its runtime, and
+// each of them meets a large payload some day.
+const mostKept = 4 << 20
+
+// sent says that the frame has been read, by whoever it was for.
+func (f *frame) sent() {
+	if cap(*f) > mostKept {
+		*f = nil
+	}
+}
 
 func (f *frame) u8(v uint8)   { *f = append(*f, v) }
 func (f *frame) u32(v uint32) { *f = binary.LittleEndian.AppendUint32(*f, v) }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/duroxide/duroxide/core/engine"
@@ -164,6 +165,21 @@ func TestHistoryDataIsJSONWhateverThePayloadsAre(t *testing.T) {
 		data := eventData(&e)
 		if data == nil || !json.Valid([]byte(*data)) {
 			t.Errorf("payload %q gives %v", payload, data)
+		}
+	}
+}
+
+func TestMemoryOfLargeFramesIsNotKept(t *testing.T) {
+	var f frame
+	for _, c := range []struct {
+		bytes int
+		kept  bool
+	}{{100, true}, {mostKept / 2, true}, {mostKept + 1, false}, {100, true}} {
+		f.head(laneResume, 1, 0)
+		f.text(strings.Repeat("x", c.bytes))
+		f.sent()
+		if kept := cap(f) > 0; kept != c.kept {
+			t.Errorf("%d bytes: kept %v, want %v", c.bytes, kept, c.kept)
 		}
 	}
 }

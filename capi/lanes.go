@@ -34,6 +34,7 @@ var _ engine.Host = (*host)(nil)
 // ask sends the frame in h.in and gives the answer, copied; false when the callback gave none. An answer of 0 cannot
 // come from our own code: ctypes gives it when an exception was thrown into the callback from outside.
 func (h *host) ask() (string, bool) {
+	defer h.in.sent()
 	if C.dx_invoke(h.call, unsafe.Pointer(unsafe.SliceData(h.in)), C.int64_t(len(h.in))) != 1 {
 		return "", false
 	}

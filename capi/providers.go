@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -62,6 +64,9 @@ func opOpenSQLite(r *request) (any, string, error) {
 	if err != nil {
 		e := classify(err)
 		return nil, "", &callError{Class: classProvider, Text: fmt.Sprintf("Failed to open SQLite database %s: %v", h.Path, err), Fields: e.Fields}
+	}
+	if r.ctx.Err() != nil { // given up meanwhile: nobody would ever close it
+		return nil, "", errors.Join(context.Cause(r.ctx), s.Close())
 	}
 	p := &providerHandle{store: s, client: client.New(s), memory: h.Memory}
 	return map[string]any{"handle": register(p), "describe": s.Describe()}, "", nil

@@ -15,9 +15,17 @@ type runtimeHandle struct {
 	provider *providerHandle
 	log      *logQueue
 
+	starting sync.Mutex // held as long as a start is under way, which may outlive its caller's interest
+
 	mu      sync.Mutex
 	started bool
 	begins  map[engine.ExecutionID]frame // of executions whose user code was not stepped yet
+}
+
+// awaitStart returns when no start is under way: its caller may have been interrupted and want the runtime ended.
+func (rt *runtimeHandle) awaitStart() {
+	rt.starting.Lock()
+	defer rt.starting.Unlock()
 }
 
 // begun keeps what an execution begins with until its first step.
@@ -165,6 +173,8 @@ func opStartRuntime(r *request) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	rt.starting.Lock()
+	defer rt.starting.Unlock()
 	if err := rt.provider.borrow(); err != nil {
 		return nil, "", err
 	}
@@ -222,6 +232,7 @@ func opShutdown(r *request) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	rt.awaitStart()
 	drained := rt.engine.Shutdown(milliseconds(h.TimeoutMS))
 	rt.mu.Lock()
 	started := rt.started

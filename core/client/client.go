@@ -17,6 +17,7 @@ type Client struct {
 // New makes a client. Close ends its waits.
 func New(s store.Store) *Client {
 	c := &Client{store: s, hub: newHub()}
+	c.hub.turns, _ = s.(store.TurnReader)
 	c.hub.leave = s.Listen(c.hub)
 	return c
 }
@@ -24,8 +25,8 @@ func New(s store.Store) *Client {
 // Start stores a new instance; durable when it returns. See store.Start for ids that exist.
 func (c *Client) Start(ctx context.Context, s store.Start) error {
 	c.hub.starting(s.Instance)
-	_, err := c.store.Start(ctx, s)
-	c.hub.started(s.Instance, err == nil)
+	result, err := c.store.Start(ctx, s)
+	c.hub.started(s.Instance, result.Life, err == nil)
 	return err
 }
 

@@ -118,3 +118,56 @@ func TestWaitEndsWithItsContextAndWithItsClient(t *testing.T) {
 	}
 	c.Close()
 }
+
+// late does something just before an instance is stored.
+type late struct {
+	store.Store
+	before func()
+}
+
+func (s *late) Start(ctx context.Context, st store.Start) (store.StartResult, error) {
+	s.before()
+	return s.Store.Start(ctx, st)
+}
+
+func TestWaitForARestartDoesNotGetTheEndOfWhatItReplaced(t *testing.T) {
+	inner, other, ctx := open(t)
+	s := &late{Store: inner, before: func() {}}
+	c := client.New(s)
+	t.Cleanup(c.Close)
+	simtest.Start(t, inner, program())
+	start := store.Start{Instance: "w", Name: "wait", IfExists: store.ExistsRestartIfEnded}
+	if err := c.Start(ctx, start); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WaitStatus(ctx, "w", 0); err != nil {
+		t.Fatal(err)
+	}
+	end := func(with string) {
+		t.Helper()
+		if err := other.RaiseEvent(ctx, "w", "go", with); err != nil {
+			t.Error(err)
+		}
+	}
+	s.before = func() {
+		end("old")
+		if _, err := other.WaitEnd(ctx, "w"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := c.Start(ctx, start); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan *store.Status, 1)
+	go func() {
+		st, _ := c.WaitEnd(ctx, "w")
+		ended <- st
+	}()
+	if _, err := other.WaitStatus(ctx, "w", 0); err != nil {
+		t.Fatal(err)
+	}
+	end("new")
+	if st := <-ended; st == nil || st.Output != "new" {
+		t.Errorf("%+v, want the end of the restarted one", st)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -14,8 +15,10 @@ const (
 	// headStart is what an instance gets that this client has just started, before the first look at it. Most short ones end
 	// meanwhile, and their end is told without a look.
 	headStart = 3 * time.Millisecond
-	// startsKept bounds those that are remembered for it.
+	// startsKept bounds those that are remembered for it, and endKept the output of one that has ended since: nobody may
+	// ever wait for it.
 	startsKept = 1024
+	endKept    = 4 << 10
 )
 
 // hub tells open waits when their instance changed. It hears everything the store has to say, on the threads of those
@@ -27,11 +30,14 @@ type hub struct {
 	closed bool
 	done   chan struct{}
 	leave  func()
+	sweep  sweep
+	turns  store.TurnReader // nil: the store is none
 }
 
 // waiter is one open wait. changed holds at most one signal: any number of changes is one more look.
 type waiter struct {
 	instance string
+	life     string // of what is waited for, where this client has just started it; else empty
 	changed  chan struct{}
 	ended    *store.Status // as the store told it; guarded by the hub's mutex
 	done     <-chan struct{}
@@ -40,11 +46,33 @@ type waiter struct {
 // begun is an instance that this client starts, or has just started.
 type begun struct {
 	at    time.Time     // the start returned; zero while it is under way
-	ended *store.Status // it has ended since
+	life  string        // once it has returned
+	over  bool          // it has ended since
+	ended *store.Status // as what, if that is short
+}
+
+// hears of the end of the instance.
+func (b *begun) hears(status *store.Status) {
+	if isOther(status, b.life) {
+		return
+	}
+	b.over, b.ended = true, nil
+	if len(status.Output) <= endKept {
+		b.ended = status
+	}
+}
+
+// isOther reports whether an end is not that of the life: what was told is told without an order, and the instance may
+// have been started anew in between.
+func isOther(ended *store.Status, life string) bool {
+	return life != "" && ended.Life != "" && ended.Life != life
 }
 
 func newHub() *hub {
-	return &hub{waits: map[string]map[*waiter]struct{}{}, starts: map[string]*begun{}, done: make(chan struct{})}
+	return &hub{
+		waits: map[string]map[*waiter]struct{}{}, starts: map[string]*begun{}, done: make(chan struct{}),
+		sweep: sweep{known: map[string]history.Token{}},
+	}
 }
 
 // starting is said before the start: its end may be told before the start has returned.
@@ -57,12 +85,15 @@ func (h *hub) starting(instance string) {
 	h.starts[instance] = new(begun)
 }
 
-// started is said when the start has returned.
-func (h *hub) started(instance string, is bool) {
+// started is said when the start has returned, with the life of what it started.
+func (h *hub) started(instance, life string, is bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if b := h.starts[instance]; b != nil && is {
-		b.at = time.Now()
+		b.at, b.life = time.Now(), life
+		if b.ended != nil && isOther(b.ended, life) {
+			b.over, b.ended = false, nil
+		}
 	} else {
 		delete(h.starts, instance)
 	}
@@ -78,8 +109,9 @@ func (h *hub) join(instance string) (w *waiter, pause time.Duration, err error) 
 	w = &waiter{instance: instance, changed: make(chan struct{}, 1), done: h.done}
 	if b := h.starts[instance]; b != nil {
 		delete(h.starts, instance)
+		w.life = b.life
 		if left := headStart - time.Since(b.at); left > 0 {
-			if w.ended = b.ended; w.ended == nil {
+			if w.ended = b.ended; !b.over {
 				pause = left
 			}
 		}
@@ -97,6 +129,7 @@ func (h *hub) part(w *waiter) {
 	delete(h.waits[w.instance], w)
 	if len(h.waits[w.instance]) == 0 {
 		delete(h.waits, w.instance)
+		delete(h.sweep.known, w.instance)
 	}
 }
 
@@ -143,20 +176,18 @@ func (h *hub) Wake(news store.Wake) {
 	defer h.mu.Unlock()
 	if news.Elsewhere {
 		if news.Tells(store.KindChanged) {
-			for _, waits := range h.waits {
-				for w := range waits {
-					w.signal()
-				}
-			}
+			h.elsewhereLocked()
 		}
 		return
 	}
 	for _, status := range news.Ended {
 		if b := h.starts[status.Instance]; b != nil {
-			b.ended = status
+			b.hears(status)
 		}
 		for w := range h.waits[status.Instance] {
-			w.ended = status
+			if !isOther(status, w.life) {
+				w.ended = status
+			}
 		}
 	}
 	for _, id := range news.Changed {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,28 +23,28 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 			isEnded bool
 		}{
 			{"nobody started it here", func() {}, 0, false},
-			{"it has started just now", func() { h.starting("a"); h.started("a", true) }, headStart, false},
+			{"it has started just now", func() { h.starting("a"); h.started("a", "", true) }, headStart, false},
 			{"a moment has gone by", func() {
 				h.starting("a")
 				time.Sleep(time.Second) //nolint:forbidigo // of the bubble's clock: the start takes its time
-				h.started("a", true)
+				h.started("a", "", true)
 				time.Sleep(time.Millisecond) //nolint:forbidigo // of the bubble's clock
 			}, headStart - time.Millisecond, false},
 			{"it has ended while it was started", func() {
 				h.starting("a")
 				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
-				h.started("a", true)
+				h.started("a", "", true)
 			}, 0, true},
 			{"that is long ago", func() {
 				h.starting("a")
 				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
-				h.started("a", true)
+				h.started("a", "", true)
 				time.Sleep(headStart) //nolint:forbidigo // of the bubble's clock
 			}, 0, false},
-			{"the start failed", func() { h.starting("a"); h.started("a", false) }, 0, false},
+			{"the start failed", func() { h.starting("a"); h.started("a", "", false) }, 0, false},
 			{"it was waited for already", func() {
 				h.starting("a")
-				h.started("a", true)
+				h.started("a", "", true)
 				w, _, _ := h.join("a")
 				h.part(w)
 			}, 0, false},
@@ -65,4 +66,64 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 			t.Errorf("%d starts are remembered", len(h.starts))
 		}
 	})
+}
+
+// The end of an instance may be told late: while it is started anew, or when the new one is waited for already.
+func TestEndOfAnEarlierLifeIsNotThatOfTheNewOne(t *testing.T) {
+	end := func(life string) store.Wake {
+		return store.Wake{Changed: []string{"a"}, Ended: []*store.Status{{Instance: "a", Life: life, Status: replay.Completed}}}
+	}
+	for _, c := range []struct {
+		name  string
+		early string // the life whose end is told while the start is under way
+		late  string // during the wait
+		ended bool
+	}{
+		{"the old one ends while the new one is started", "old", "", false},
+		{"the end of the old one is told when the new one is waited for", "", "old", false},
+		{"the new one ends before its start has returned", "new", "", true},
+		{"the new one ends when it is waited for", "", "new", true},
+		{"both", "old", "new", true},
+	} {
+		h := newHub()
+		h.starting("a")
+		if c.early != "" {
+			h.Wake(end(c.early))
+		}
+		h.started("a", "new", true)
+		w, _, err := h.join("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.late != "" {
+			h.Wake(end(c.late))
+			select {
+			case <-w.changed:
+			default:
+				t.Errorf("%s: nothing said that there is something to look at", c.name)
+			}
+		}
+		if (h.told(w) != nil) != c.ended {
+			t.Errorf("%s: told %v", c.name, h.told(w))
+		}
+	}
+}
+
+// Most who start an instance never wait for it: what it gave must not stay in memory for them.
+func TestLargeOutputsAreNotKeptForThoseWhoMayWait(t *testing.T) {
+	h := newHub()
+	for _, c := range []struct {
+		bytes int
+		told  bool
+	}{{endKept, true}, {endKept + 1, false}} {
+		h.starting("a")
+		h.started("a", "life", true)
+		status := &store.Status{Instance: "a", Life: "life", Status: replay.Completed, Output: strings.Repeat("x", c.bytes)}
+		h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{status}})
+		w, pause, err := h.join("a")
+		if err != nil || pause != 0 || (h.told(w) != nil) != c.told {
+			t.Errorf("%d bytes: a pause of %v, told %v, %v", c.bytes, pause, h.told(w) != nil, err)
+		}
+		h.part(w)
+	}
 }

@@ -97,7 +97,8 @@ type Queries interface {
 	InstanceStats(ctx context.Context, instance string) (*InstanceStats, error)
 }
 
-// Management deletes. Checks and deletion are one transaction.
+// Management deletes. Checks and deletion are one transaction: of an instance with its descendants, of an execution. What
+// names more than that may take several, and what an error leaves undone is done by the next call.
 type Management interface {
 	// Delete removes an instance with all descendants. ErrNotFound, ErrIsChild, ErrStillRunning.
 	Delete(ctx context.Context, instance string, force bool) (Deleted, error)
@@ -123,6 +124,12 @@ type Listener interface {
 type Holder interface {
 	// Holds gives the turn of an instance that would go on at once. Called like Adopt.
 	Holds(instance string) (history.Token, bool)
+}
+
+// TurnReader is a store that tells cheaply which of many instances may have changed.
+type TurnReader interface {
+	// Turns gives the turns of those of the instances that there are. Whatever clients can wait for comes with another turn.
+	Turns(ctx context.Context, instances []string) (map[string]history.Token, error)
 }
 
 // Wake tells what a commit made possible. Hearing too much is harmless.

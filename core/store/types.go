@@ -29,7 +29,10 @@ const (
 )
 
 // StartResult tells whether the instance was started now.
-type StartResult struct{ Started bool }
+type StartResult struct {
+	Started bool
+	Life    string // of what was started; empty where the store does not tell it
+}
 
 // Enqueue is a client's message to an instance.
 type Enqueue struct {
@@ -209,6 +212,7 @@ type Waiting struct {
 // Status is what clients see of an instance.
 type Status struct {
 	Instance            string
+	Life                string        // in Wake.Ended, where the store tells it; else empty
 	Status              replay.Status // Running, Completed or Failed
 	Output              string
 	Failure             *history.Failure
@@ -309,6 +313,14 @@ type InstanceStats struct {
 
 // Deleted counts what a deletion removed.
 type Deleted struct{ Instances, Executions, Events, Messages int64 }
+
+// Add counts what another deletion removed.
+func (d *Deleted) Add(other Deleted) {
+	d.Instances += other.Instances
+	d.Executions += other.Executions
+	d.Events += other.Events
+	d.Messages += other.Messages
+}
 
 // BulkFilter chooses instances; conditions are joined by and.
 type BulkFilter struct {

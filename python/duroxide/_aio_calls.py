@@ -23,7 +23,7 @@ class _Watch:
     """The pending calls of one event loop, and the pipe on which the engine tells which of them have ended."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, calls: Library) -> None:
-        self._loop = loop
+        self._loop = weakref.ref(loop)  # the loop is the key under which this is found, and must not be kept by it
         self._library = calls
         self._pending: dict[int, asyncio.Future[None]] = {}
         self._pipe: Optional[tuple[int, int]] = None
@@ -35,7 +35,7 @@ class _Watch:
         if self._pipe is None:
             pipe = self._library.signals.take()
             try:
-                self._loop.add_reader(pipe[0], self._read)
+                asyncio.get_running_loop().add_reader(pipe[0], self._read)
             except NotImplementedError:
                 self._library.signals.give_back(pipe)
                 return -1
@@ -46,12 +46,14 @@ class _Watch:
         self._users -= 1
         if self._users == 0 and self._pipe is not None:
             # No call is left that could write to it.
-            self._loop.remove_reader(self._pipe[0])
+            loop = self._loop()
+            if loop is not None:  # a coroutine that was never ended may be dropped after its loop
+                loop.remove_reader(self._pipe[0])
             self._library.signals.give_back(self._pipe)
             self._pipe = None
 
     async def until_told(self, ticket: int) -> None:
-        told = self._loop.create_future()
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending[ticket] = told
         try:
             await told

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple, Optional
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 class Op:

@@ -33,6 +33,7 @@ _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _FIRST_BUFFER = 64 << 10
 _MOST_KEPT = 4 << 20  # a larger buffer is not kept for the next call
 _POLL_MS = 150  # bounds the rare case that a signal arrives just before the poll begins
+_DRAINED = 4096  # bytes at once
 _BLOCK, _PATIENCE, _AT_ONCE = -1, -2, -10
 
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
@@ -60,6 +61,15 @@ def _ticket(data: Any) -> int:
     return int.from_bytes(ctypes.string_at(data, 8), "little")
 
 
+def drain(fd: int) -> None:
+    """Read all that a pipe holds: what is left in it would let no later poll of it wait."""
+    try:
+        while len(os.read(fd, _DRAINED)) == _DRAINED:
+            pass
+    except BlockingIOError:
+        pass
+
+
 class _Signals:
     """Pipes for pending calls. A signal handler may call again while its thread polls, so there can be several."""
 
@@ -67,18 +77,17 @@ class _Signals:
         self._free: list[tuple[int, int]] = []
 
     def take(self) -> tuple[int, int]:
-        if self._free:
-            return self._free.pop()
+        try:
+            return self._free.pop()  # not asked before: other threads take too
+        except IndexError:
+            pass
         read, write = os.pipe()  # not inherited by children
         os.set_blocking(read, False)
         os.set_blocking(write, False)
         return read, write
 
     def give_back(self, pipe: tuple[int, int]) -> None:
-        try:
-            os.read(pipe[0], 4096)  # an abandoned call may have written before it was told
-        except BlockingIOError:
-            pass
+        drain(pipe[0])  # an abandoned call may have written before it was told
         self._free.append(pipe)
 
 
@@ -114,6 +123,9 @@ class Library:
         self._cancel = self._dll.dx_cancel
         self._cancel.restype = None
         self._cancel.argtypes = (ctypes.c_uint64,)
+        self._cancel_told = self._dll.dx_cancel_told
+        self._cancel_told.restype = None
+        self._cancel_told.argtypes = (ctypes.c_int32,)
         self.lane = self._dll.dx_lane
         self.lane.restype = ctypes.c_int32
         self.lane.argtypes = (
@@ -148,12 +160,17 @@ class Library:
             outcome = self._call(op, handle, _BLOCK, header, len(header), body, len(body), buffer.data, buffer.size)
             return self._answer(outcome)
         pipe = self.signals.take()
+        ended = False
         try:
             fd = pipe[1] if _CAN_POLL else _PATIENCE
             outcome = self._call(op, handle, fd, header, len(header), body, len(body), buffer.data, buffer.size)
             if outcome & 3 == PENDING:
                 outcome = self._wait(_ticket(buffer.data), pipe[0])
+            ended = True
         finally:
+            if not ended:
+                # Ctrl-C during the first moments of a call is raised when it has returned, before its outcome is known.
+                self._cancel_told(pipe[1])
             self.signals.give_back(pipe)
         return self._answer(outcome)
 
@@ -204,6 +221,7 @@ class Library:
                     time.sleep(0.02)
                 else:
                     poll(_POLL_MS)
+                    drain(fd)
                 buffer = self._buffer
                 outcome: int = self._fetch(ticket, buffer.data, buffer.size)
                 if outcome & 3 != PENDING:

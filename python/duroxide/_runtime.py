@@ -15,7 +15,7 @@ from duroxide._client import Client
 from duroxide._codec import Milliseconds, identifier, milliseconds
 from duroxide._context import READ_KV
 from duroxide._driver import standing_at
-from duroxide._errors import InvalidArgument, RegistrationError, RuntimeStateError
+from duroxide._errors import DuroxideError, InvalidArgument, RegistrationError, RuntimeStateError
 from duroxide._frames import T_ACTIVITY, T_CHILD, Op
 from duroxide._lanes import Lanes
 from duroxide._library import at_exit, library, loaded
@@ -302,13 +302,25 @@ class Runtime:
                     "this runtime was started already: start() is called once; for another start make a new Runtime "
                     "and register the functions on it"
                 )
-            self._library.call(Op.START_RUNTIME, self._handle)
-            self._state = "started"
-            _running.add(self)
-            # The threads that are needed in any case are made now: while the interpreter ends none can be made.
-            self._log.start()
-            self._activities.start()
-            self._lanes.start()
+            try:
+                self._library.call(Op.START_RUNTIME, self._handle)
+                self._state = "started"
+                _running.add(self)
+                # The threads that are needed in any case are made now: while the interpreter ends none can be made.
+                self._log.start()
+                self._activities.start()
+                self._lanes.start()
+            except (DuroxideError, RuntimeError):  # of the engine; of a thread that cannot be made
+                raise
+            except BaseException:
+                # Ctrl-C, or what another signal raised. Nobody knows how far the start came, and an engine without
+                # threads would take work and do none of it.
+                self._state = "stopped"
+                _running.discard(self)
+                self._library.call(Op.SHUTDOWN, self._handle, {"t": 0})
+                self._library.call(Op.RELEASE_RUNTIME, self._handle)
+                self._finalizer.detach()
+                raise
         ineffective = self._options._ineffective()
         if ineffective:
             self._log.put("duroxide.engine", "info", f"options without effect: {', '.join(ineffective)}", {})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -76,3 +78,35 @@ def test_cancelled_wait_is_given_up(memory: Engine) -> None:
         return time.monotonic() - before
 
     assert asyncio.run(use()) < 5
+
+
+def test_event_loops_are_not_kept(memory: Engine) -> None:
+    loops: list[Any] = []
+
+    async def use() -> None:
+        client = aio.Client(memory.provider)
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        with pytest.raises(duroxide.WaitTimeout):
+            await client.wait_for_orchestration("nobody", 1)
+
+    for _ in range(3):
+        asyncio.run(use())
+    gc.collect()
+    assert [loop() for loop in loops] == [None, None, None]
+
+
+def test_wait_that_outlives_its_loop_is_given_up(memory: Engine) -> None:
+    client = aio.Client(memory.provider)
+    loop = asyncio.new_event_loop()
+    wait = client.wait_for_orchestration("nobody", None)
+    task = loop.create_task(wait)
+    loop.run_until_complete(asyncio.sleep(0.01))
+    assert not task.done()
+    loop.close()
+    there = weakref.ref(loop)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    del task, loop
+    wait.close()
+    gc.collect()
+    assert there() is None
+    assert asyncio.run(client.get_status("nobody")).status == "NotFound"

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 import duroxide
+from duroxide._frames import Op
+from duroxide._library import library
 from harness import WAIT_MS, Engine, must, no_new_threads, python, spawn, threads
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and fork")
@@ -192,6 +194,92 @@ def test_activity_that_finds_thread_pools_gone_at_exit_is_done_again(tmp_path: p
     assert first.returncode == 0, first.stderr
     second = python(POOLED, path, "second", activity)
     assert "status='Completed', output='pooled'" in second.stdout, second
+
+
+@posix
+def test_wait_does_not_spin_after_news_that_nobody_read(memory: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = library()
+    pipe = calls.signals.take()
+    for _ in range(1000):
+        os.write(pipe[1], b"8 bytes.")  # as many waits of an event loop do that end when it has given them up
+    calls.signals.give_back(pipe)
+    looks, fetch = [0], calls._fetch
+
+    def counting(*args: Any) -> int:
+        looks[0] += 1
+        return int(fetch(*args))
+
+    monkeypatch.setattr(calls, "_fetch", counting)
+    with pytest.raises(duroxide.WaitTimeout):
+        memory.client.wait_for_orchestration("nobody", 400)
+    assert looks[0] < 10
+    pipe = calls.signals.take()
+    os.write(pipe[1], b"8 bytes.")  # of a call that was given up, while the next one waits already
+    calls.signals._free.append(pipe)
+    looks[0] = 0
+    with pytest.raises(duroxide.WaitTimeout):
+        memory.client.wait_for_orchestration("nobody", 400)
+    assert looks[0] < 10
+
+
+@posix
+def test_wait_that_is_interrupted_as_it_begins_is_given_up(memory: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = memory.runtime()
+    runtime.register_orchestration("W", lambda ctx, input: 1)
+    calls = library()
+    call = calls._call
+
+    def interrupted(*args: Any) -> int:
+        call(*args)
+        raise KeyboardInterrupt  # where Python acts on a signal that came while the thread was in the engine
+
+    monkeypatch.setattr(calls, "_call", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        memory.client.wait_for_orchestration("i", None)
+    monkeypatch.undo()
+    pipe = calls.signals.take()  # the one that the wait had
+    try:
+        runtime.start()
+        memory.client.start_orchestration("i", "W")
+        assert memory.client.wait_for_orchestration("i", WAIT_MS).output == 1
+        runtime.shutdown()
+        with pytest.raises(BlockingIOError):
+            os.read(pipe[0], 8)
+    finally:
+        calls.signals.give_back(pipe)
+
+
+@posix
+def test_runtime_whose_start_is_interrupted_takes_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = duroxide.SqliteProvider.in_memory()
+    client = duroxide.Client(provider)
+
+    def make() -> duroxide.Runtime:
+        runtime = duroxide.Runtime(provider)
+        runtime.register_orchestration("W", lambda ctx, input: 1)
+        return runtime
+
+    calls = library()
+    call = calls._call
+
+    def interrupted(op: int, *args: Any) -> int:
+        outcome = int(call(op, *args))
+        if op == Op.START_RUNTIME:
+            raise KeyboardInterrupt
+        return outcome
+
+    monkeypatch.setattr(calls, "_call", interrupted)
+    runtime = make()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.start()
+    monkeypatch.undo()
+    with pytest.raises(duroxide.RuntimeStateError):
+        runtime.start()
+    assert runtime.shutdown() is True
+    client.start_orchestration("i", "W")
+    with make():
+        assert client.wait_for_orchestration("i", WAIT_MS).output == 1
+    provider.close()  # no runtime is left on it
 
 
 @posix

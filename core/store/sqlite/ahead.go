@@ -40,7 +40,8 @@ func (a *ahead) extend(path string) {
 		return
 	}
 	a.seen = size
-	if a.endsInZeros(size) {
+	// A log as long as is kept begins anew long before its end, and would be cut back to that length each time.
+	if size >= logKept || a.endsInZeros(size) {
 		return
 	}
 	if _, err := a.log.WriteAt(make([]byte, aheadBytes), size); err != nil {

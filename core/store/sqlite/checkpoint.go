@@ -15,6 +15,11 @@ const (
 	restartPages    = 8_000
 	lookEvery       = 50              // commits between looks at the log's length under load
 	idleAfter       = 2 * time.Second // without a commit: the log is copied back while nobody waits
+
+	// What was deleted is used again first. Only what is more than so many pages goes back to the file system, some at
+	// once, while nobody waits.
+	freeKept   = 2_000
+	vacuumSome = "PRAGMA incremental_vacuum(500)"
 )
 
 // keeper copies the log back into the database on a connection of its own, so that no commit has to.
@@ -78,6 +83,7 @@ func (k *keeper) run() {
 		case <-idle.C:
 			k.unseen.Store(0) // the next commit is noticed
 			k.look(true)
+			k.shrink()
 		}
 	}
 }
@@ -109,6 +115,50 @@ func (k *keeper) restart() {
 	_ = k.file.write(context.Background(), &member{operation: "checkpoint", alone: func(c *sqlite.Conn) error {
 		return prepared(c, "PRAGMA wal_checkpoint(RESTART)").each(func(*sqlite.Stmt) (bool, error) { return true, nil })
 	}})
+}
+
+// shrink gives pages that are free back to the file system, until somebody writes: it goes on when nobody does.
+func (k *keeper) shrink() {
+	for shrunk := false; ; shrunk = true {
+		if k.isWanted() || k.free() <= freeKept || !k.vacuum() {
+			if shrunk {
+				k.look(true) // the file becomes shorter when the log is copied back
+			}
+			return
+		}
+		k.look(false)
+	}
+}
+
+// isWanted reports whether there was a commit, or the store is to be closed.
+func (k *keeper) isWanted() bool {
+	select {
+	case <-k.quit:
+		return true
+	default:
+		return len(k.commits) > 0
+	}
+}
+
+// free gives the number of pages of the database that hold nothing.
+func (k *keeper) free() (pages int64) {
+	if k.conn == nil {
+		return 0
+	}
+	_, err := prepared(k.conn, "PRAGMA freelist_count").first(func(s *sqlite.Stmt) { pages = s.ColumnInt64(0) })
+	if err != nil {
+		k.closeConn()
+		return 0
+	}
+	return pages
+}
+
+// vacuum frees some pages in the writers' queue. Another process that writes puts it off.
+func (k *keeper) vacuum() bool {
+	m := &member{operation: "shrink", alone: func(c *sqlite.Conn) error {
+		return prepared(c, vacuumSome).each(func(*sqlite.Stmt) (bool, error) { return true, nil })
+	}}
+	return k.file.write(context.Background(), m) == nil && m.err == nil
 }
 
 // checkpoint gives the number of pages in the log.

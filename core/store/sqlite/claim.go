@@ -21,6 +21,10 @@ const (
 		WHERE token IS NULL AND session = '' AND tag = (SELECT ?) AND name = (SELECT ?) AND visible_at <= (SELECT ?)
 		ORDER BY visible_at, id LIMIT (SELECT ?)`
 
+	// Of sessions that nobody holds the oldest are wanted. They are found at the head of what waits, unless that is all of
+	// sessions which cannot be had: then session after session is looked at.
+	oldestInSessions = `SELECT session FROM duroxide_jobs WHERE token IS NULL AND session <> '' AND visible_at <= (SELECT ?)
+		ORDER BY visible_at, id LIMIT (SELECT ?)`
 	nextSession     = `SELECT session FROM duroxide_jobs WHERE token IS NULL AND session <> '' AND session > ? ORDER BY session LIMIT 1`
 	oldestOfSession = `SELECT id, visible_at, name, tag FROM duroxide_jobs WHERE token IS NULL AND session <> ''
 		AND session = (SELECT ?) ORDER BY id LIMIT 1`
@@ -34,6 +38,9 @@ const (
 	insertJob = `INSERT INTO duroxide_jobs (id, instance_id, execution, schedule, name, input, session, tag, timeout_ms, attempt,
 		retry_of, visible_at, node, token) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
+
+// headOfSessions is how many jobs of sessions are looked at for such as can be taken.
+const headOfSessions = 256
 
 // ClaimJobs implements [store.Store].
 func (s *Store) ClaimJobs(ctx context.Context, c store.Claim) ([]store.Job, error) {
@@ -83,7 +90,7 @@ func (t *tx) claim(c *store.Claim, limit int) ([]store.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	inSessions, err := t.eligibleInSessions(c)
+	inSessions, err := t.eligibleInSessions(c, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -145,35 +152,76 @@ func (t *tx) eligiblePlain(c *store.Claim, limit int) ([]eligible, error) {
 	}
 }
 
-// eligibleInSessions gives the oldest waiting job of each session that the node holds or could take, unless one of the
-// session's jobs runs already: they run one after another.
-func (t *tx) eligibleInSessions(c *store.Claim) ([]eligible, error) {
-	var found []eligible
-	session := ""
-	for {
-		another, err := prepared(t.Conn, nextSession).text(session).first(func(s *sqlite.Stmt) { session = s.ColumnText(0) })
-		if err != nil || !another {
-			return found, err
-		}
-		if !c.HeldSessions[session] && c.MayTake <= 0 {
-			continue
-		}
-		running, err := prepared(t.Conn, runningOfSession).text(session).first(func(*sqlite.Stmt) {})
-		if err != nil {
-			return nil, err
-		}
-		if running {
-			continue
-		}
-		_, err = prepared(t.Conn, oldestOfSession).text(session).first(func(s *sqlite.Stmt) {
-			if s.ColumnInt64(1) <= t.now && c.Serves(s.ColumnText(2), s.ColumnText(3)) {
-				found = append(found, eligible{id: s.ColumnInt64(0), visible: s.ColumnInt64(1), session: session})
-			}
-		})
-		if err != nil {
-			return nil, err
+// eligibleInSessions gives the oldest waiting job of each session that the node holds, and of the oldest sessions that it
+// could take, unless one of the session's jobs runs already: they run one after another.
+func (t *tx) eligibleInSessions(c *store.Claim, limit int) ([]eligible, error) {
+	look := inSessions{tx: t, claim: c, seen: map[string]bool{}}
+	err := look.all(limit)
+	return look.found, err
+}
+
+// inSessions looks at sessions for jobs that a claim could take.
+type inSessions struct {
+	*tx
+	claim *store.Claim
+	seen  map[string]bool
+	found []eligible
+}
+
+func (l *inSessions) all(limit int) error {
+	for session := range l.claim.HeldSessions {
+		if err := l.at(session); err != nil {
+			return err
 		}
 	}
+	if l.claim.MayTake <= 0 {
+		return nil
+	}
+	enough := len(l.found) + min(limit, l.claim.MayTake)
+	walked := 0
+	err := prepared(l.Conn, oldestInSessions).int(l.now).int(headOfSessions).each(func(s *sqlite.Stmt) (bool, error) {
+		walked++
+		err := l.at(s.ColumnText(0))
+		return len(l.found) < enough, err
+	})
+	if err != nil || len(l.found) >= enough || walked < headOfSessions {
+		return err
+	}
+	session := ""
+	for {
+		another, err := prepared(l.Conn, nextSession).text(session).first(func(s *sqlite.Stmt) { session = s.ColumnText(0) })
+		if err != nil || !another {
+			return err
+		}
+		if err := l.at(session); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *inSessions) at(session string) error {
+	if l.seen[session] {
+		return nil
+	}
+	l.seen[session] = true
+	job := eligible{session: session}
+	isDue := false
+	_, err := prepared(l.Conn, oldestOfSession).text(session).first(func(s *sqlite.Stmt) {
+		job.id, job.visible = s.ColumnInt64(0), s.ColumnInt64(1)
+		isDue = job.visible <= l.now && l.claim.Serves(s.ColumnText(2), s.ColumnText(3))
+	})
+	if err != nil || !isDue {
+		return err
+	}
+	running, err := prepared(l.Conn, runningOfSession).text(session).first(func(*sqlite.Stmt) {})
+	if err != nil || running {
+		return err
+	}
+	held, free, err := l.askSession(l.claim, session)
+	if err == nil && (held || free) {
+		l.found = append(l.found, job)
+	}
+	return err
 }
 
 func (t *tx) claimOne(id int64, node store.NodeID) (store.Job, error) {

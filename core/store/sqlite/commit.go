@@ -443,6 +443,7 @@ func (c *committing) readEnd(t *tx) error {
 	if err != nil {
 		return err
 	}
+	status.Life = c.Life
 	t.wake.Ended = append(t.wake.Ended, status)
 	return nil
 }

@@ -294,14 +294,14 @@ func TestAFailedCommitInMemoryIsRolledBack(t *testing.T) {
 func TestABigMemberCommitsAlone(t *testing.T) {
 	f := &file{queue: []*member{{}, {}, {bytes: 2 << 20}, {}, {alone: func(*sqlite.Conn) error { return nil }}, {}}}
 	for _, want := range []int{2, 1, 1, 1, 1} {
-		if got := len(f.takeGroup()); got != want {
+		if got := len(f.take(nextGroup)); got != want {
 			t.Errorf("group of %d, want %d", got, want)
 		}
 	}
 	for range groupSize + 1 {
 		f.queue = append(f.queue, &member{})
 	}
-	if got := len(f.takeGroup()); got != groupSize {
+	if got := len(f.take(nextGroup)); got != groupSize {
 		t.Errorf("group of %d", got)
 	}
 }

@@ -42,10 +42,12 @@ type file struct {
 	ahead        ahead
 	lastID       int64
 	foreignUntil time.Time
+	lockedSince  time.Time                // by another process; zero: it was to be had
 	commitHook   func(*sqlite.Conn) error // tests: in place of COMMIT
 
 	readers   chan *sqlite.Conn // idle ones; nil in memory
 	readerSem chan struct{}
+	scanSem   chan struct{} // see scan
 	scanTime  time.Duration // see scan
 
 	processMu sync.Mutex
@@ -63,7 +65,12 @@ var open = struct {
 	files map[fileID]*file
 }{files: map[fileID]*file{}}
 
-const readerCount = 4
+const (
+	readerCount = 4
+	// scanCount of them read the whole store at the same time: such a read may take seconds, and what the engine and its
+	// waits read must not queue behind it.
+	scanCount = 2
+)
 
 // openFile finds or opens the database at path.
 func openFile(path string, o Options) (*file, error) {
@@ -102,6 +109,7 @@ func (f *file) openFirst() error {
 	}
 	f.readers = make(chan *sqlite.Conn, readerCount)
 	f.readerSem = make(chan struct{}, readerCount)
+	f.scanSem = make(chan struct{}, scanCount)
 	if err := f.setUp(); err != nil {
 		return err
 	}
@@ -193,7 +201,7 @@ func (f *file) setUp() error {
 	current, err := checkVersion(c, f.path)
 	if err == nil && !current {
 		var unlock func()
-		if unlock, err = lockMigration(f.path); err == nil {
+		if unlock, err = lockMigration(f.path, migrationPatience); err == nil {
 			defer unlock()
 			current, err = checkVersion(c, f.path)
 		}
@@ -269,6 +277,10 @@ func prepareEnds(c *sqlite.Conn) error {
 // hundred bytes: with 4,096 it takes 15 % longer, with 1,024 groups of turns do.
 const pageSize = 2048
 
+// logKept is what is left of a log that had to grow, as of a large deletion or a long read, when it begins anew: else the
+// disk would be without that room as long as anybody has the database open.
+const logKept = 64 << 20
+
 // configure makes a connection the writer's.
 func configure(c *sqlite.Conn) error {
 	for _, pragma := range []string{
@@ -280,6 +292,7 @@ func configure(c *sqlite.Conn) error {
 		"PRAGMA temp_store = MEMORY",
 		"PRAGMA cache_size = -65536",
 		"PRAGMA wal_autocheckpoint = 32768", // only if the keeper falls behind
+		fmt.Sprintf("PRAGMA journal_size_limit = %d", logKept),
 	} {
 		mode := ""
 		if _, err := prepared(c, pragma).one(func(s *sqlite.Stmt) { mode = s.ColumnText(0) }); err != nil {
@@ -376,8 +389,11 @@ func (f *file) close() error {
 		errs = append(errs, f.writer.Close())
 		f.writer = nil
 	}
-	if f.process != nil {
+	f.processMu.Lock()
+	defer f.processMu.Unlock()
+	if f.process != nil { // a node of this process has not left
 		errs = append(errs, f.process.release(f.nodes.none()))
+		f.process = nil
 	}
 	return errors.Join(errs...)
 }

@@ -163,100 +163,148 @@ func (t *tx) choose(f store.BulkFilter, also string) ([]doomed, error) {
 	return chosen, err
 }
 
+// pieceRows bounds what one transaction of a bulk operation deletes, beside the one instance or execution that passes it:
+// everybody else waits for the write lock meanwhile, leases that have to be renewed among them.
+const pieceRows = 10_000
+
+const bulkDeletable = "i.parent_instance IS NULL AND i.status <> 'Running'"
+
 // DeleteBulk implements [store.Management]. Instances that run, are children, or have running descendants are skipped.
+// Each tree goes in one transaction; of a long list some go in each.
 func (s *Store) DeleteBulk(ctx context.Context, f store.BulkFilter) (store.Deleted, error) {
-	var deleted store.Deleted
-	err := s.write(ctx, &member{operation: "delete instances", run: func(t *tx) error {
-		deleted = store.Deleted{}
-		chosen, err := t.choose(f, "i.parent_instance IS NULL AND i.status <> 'Running'")
-		if err != nil {
-			return err
-		}
-		for _, d := range chosen {
-			err := t.deleteTree(d.instance, false, &deleted)
-			if err != nil && !errors.Is(err, store.ErrStillRunning) {
-				return err
+	var total store.Deleted
+	chosen, err := s.chooseFor(ctx, "delete instances", f, bulkDeletable)
+	for len(chosen) > 0 && err == nil {
+		var deleted store.Deleted
+		done := 0
+		err = s.write(ctx, &member{operation: "delete instances", run: func(t *tx) error {
+			deleted, done = store.Deleted{}, 0
+			for _, d := range chosen {
+				if deleted.Executions+deleted.Events+deleted.Messages >= pieceRows {
+					break
+				}
+				done++
+				if err := t.deleteChosen(d.instance, f, &deleted); err != nil {
+					return err
+				}
 			}
+			return nil
+		}})
+		if err == nil {
+			chosen = chosen[done:]
+			total.Add(deleted)
 		}
-		return nil
-	}})
+	}
 	if err != nil {
 		return store.Deleted{}, err
 	}
-	return deleted, nil
+	return total, nil
+}
+
+// deleteChosen deletes what was chosen earlier, if it is still what the filter names.
+func (t *tx) deleteChosen(instance string, f store.BulkFilter, deleted *store.Deleted) error {
+	still, err := t.choose(store.BulkFilter{Instances: []string{instance}, CompletedBefore: f.CompletedBefore}, bulkDeletable)
+	if err != nil || len(still) == 0 {
+		return err
+	}
+	err = t.deleteTree(instance, false, deleted)
+	if errors.Is(err, store.ErrStillRunning) {
+		return nil
+	}
+	return err
+}
+
+func (s *Store) chooseFor(ctx context.Context, operation string, f store.BulkFilter, also string) (chosen []doomed, err error) {
+	err = s.write(ctx, &member{operation: operation, run: func(t *tx) (err error) {
+		chosen, err = t.choose(f, also)
+		return err
+	}})
+	return chosen, err
 }
 
 // Prune implements [store.Management].
 func (s *Store) Prune(ctx context.Context, instance string, o store.PruneOptions) (store.Pruned, error) {
-	var pruned store.Pruned
-	err := s.write(ctx, &member{operation: fmt.Sprintf("prune %q", instance), run: func(t *tx) error {
-		pruned = store.Pruned{}
-		chosen, err := t.choose(store.BulkFilter{Instances: []string{instance}}, "")
-		if err != nil {
-			return err
-		}
-		if len(chosen) == 0 {
-			return store.ErrNotFound
-		}
-		return t.prune(chosen[0], o, &pruned)
-	}})
+	operation := fmt.Sprintf("prune %q", instance)
+	chosen, err := s.chooseFor(ctx, operation, store.BulkFilter{Instances: []string{instance}}, "")
+	if err == nil && len(chosen) == 0 {
+		err = store.ErrNotFound
+	}
 	if err != nil {
 		return store.Pruned{}, err
 	}
-	return pruned, nil
+	return s.pruneChosen(ctx, operation, chosen, o)
 }
 
 // PruneBulk implements [store.Management]. Running instances are pruned too: those that continue for ever need it most.
 func (s *Store) PruneBulk(ctx context.Context, f store.BulkFilter, o store.PruneOptions) (store.Pruned, error) {
-	var pruned store.Pruned
-	err := s.write(ctx, &member{operation: "prune instances", run: func(t *tx) error {
-		pruned = store.Pruned{}
-		chosen, err := t.choose(f, "")
-		if err != nil {
-			return err
-		}
-		for _, d := range chosen {
-			if err := t.prune(d, o, &pruned); err != nil {
-				return err
-			}
-		}
-		return nil
-	}})
+	chosen, err := s.chooseFor(ctx, "prune instances", f, "")
 	if err != nil {
 		return store.Pruned{}, err
 	}
-	return pruned, nil
+	return s.pruneChosen(ctx, "prune instances", chosen, o)
 }
 
-// prune removes old executions. The current one is in no danger: its row is the instance's.
-func (t *tx) prune(d doomed, o store.PruneOptions, pruned *store.Pruned) error {
-	pruned.Instances++
+// pruneChosen removes old executions, some in each transaction: an instance that has gone on for days has millions.
+func (s *Store) pruneChosen(ctx context.Context, operation string, chosen []doomed, o store.PruneOptions) (store.Pruned, error) {
+	total := store.Pruned{Instances: int64(len(chosen))}
+	for len(chosen) > 0 {
+		var pruned store.Pruned
+		done := 0
+		err := s.write(ctx, &member{operation: operation, run: func(t *tx) error {
+			pruned, done = store.Pruned{}, 0
+			for _, d := range chosen {
+				all, err := t.prune(d, o, &pruned)
+				if err != nil || !all {
+					return err
+				}
+				done++
+			}
+			return nil
+		}})
+		if err != nil {
+			return store.Pruned{}, err
+		}
+		chosen = chosen[done:]
+		total.Executions += pruned.Executions
+		total.Events += pruned.Events
+	}
+	return total, nil
+}
+
+// prune removes old executions, the oldest first, until all are gone or the transaction has done enough. The current one
+// is in no danger: its row is the instance's.
+func (t *tx) prune(d doomed, o store.PruneOptions, pruned *store.Pruned) (all bool, err error) {
 	keep := int64(0) // beside the current one
 	if o.KeepLast != nil && *o.KeepLast > 1 {
 		keep = int64(*o.KeepLast) - 1
 	}
 	const old = `SELECT execution, event_count FROM duroxide_executions WHERE instance_id = ?1
-		AND (?2 = 0 OR completed_at < ?2) AND execution <= (SELECT execution FROM duroxide_instances WHERE id = ?1) - 1 - ?3`
-	var executions, events []int64
-	err := prepared(t.Conn, old).int(d.id).int(o.CompletedBefore).int(keep).each(func(row *sqlite.Stmt) (bool, error) {
-		executions = append(executions, row.ColumnInt64(0))
-		events = append(events, row.ColumnInt64(1))
-		return true, nil
-	})
+		AND (?2 = 0 OR completed_at < ?2)
+		AND execution <= (SELECT execution FROM duroxide_instances WHERE id = ?1 AND instance = ?4) - 1 - ?3 ORDER BY execution`
+	all = true
+	var executions []int64
+	err = prepared(t.Conn, old).int(d.id).int(o.CompletedBefore).int(keep).text(d.instance).
+		each(func(row *sqlite.Stmt) (bool, error) {
+			if all = pruned.Executions+pruned.Events < pieceRows; !all {
+				return false, nil
+			}
+			executions = append(executions, row.ColumnInt64(0))
+			pruned.Executions++
+			pruned.Events += row.ColumnInt64(1)
+			return true, nil
+		})
 	if err != nil {
-		return err
+		return false, err
 	}
-	for i, execution := range executions {
+	for _, execution := range executions {
 		for _, statement := range []string{
 			`DELETE FROM duroxide_history WHERE instance_id = ? AND execution = ?`,
 			`DELETE FROM duroxide_executions WHERE instance_id = ? AND execution = ?`,
 		} {
 			if err := prepared(t.Conn, statement).int(d.id).int(execution).exec(); err != nil {
-				return err
+				return false, err
 			}
 		}
-		pruned.Executions++
-		pruned.Events += events[i]
 	}
-	return nil
+	return all, nil
 }

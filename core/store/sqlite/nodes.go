@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -91,7 +92,7 @@ func (s *Store) Join(ctx context.Context, n store.Node) (*store.Lease, error) {
 	s.file.nodes.set(n.ID, lease{ms: n.LeaseMS})
 	if err := s.write(ctx, m); err != nil {
 		s.file.nodes.remove(n.ID)
-		return nil, err
+		return nil, errors.Join(err, s.file.unlockProcess())
 	}
 	s.file.nodes.set(n.ID, lease{ms: n.LeaseMS, until: l.Until})
 	return l, nil
@@ -150,10 +151,11 @@ func (s *Store) Leave(ctx context.Context, node store.NodeID) error {
 		}
 		return t.freeWork(node, false)
 	}})
-	if err == nil {
-		s.file.nodes.remove(node)
+	if err != nil {
+		return err
 	}
-	return err
+	s.file.nodes.remove(node)
+	return trouble(s.file.name(), "leave", s.file.unlockProcess())
 }
 
 // freeWork lets go of everything that a node held, within the transaction that removes its row.
@@ -249,6 +251,19 @@ func (f *file) lockProcess() (name string, err error) {
 		}
 	}
 	return f.process.name(), nil
+}
+
+// unlockProcess removes the lock file when no node of this process needs it. Nobody else would, however the process ends:
+// what others remove are the files that rows of nodes name.
+func (f *file) unlockProcess() error {
+	f.processMu.Lock()
+	defer f.processMu.Unlock()
+	if f.process == nil || !f.nodes.none() {
+		return nil
+	}
+	gone := f.process
+	f.process = nil
+	return gone.release(true)
 }
 
 // mayProbe is false for the lock of this process: getting it says nothing, and closing the file would give it up.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -116,14 +117,15 @@ func setLock(fd, how int) error {
 
 // lockMigration waits for the lock file under which schemas are migrated. The last one out removes it, so who has
 // waited checks that it still has the file that others will see.
-func lockMigration(database string) (unlock func(), err error) {
+func lockMigration(database string, patience time.Duration) (unlock func(), err error) {
 	path := database + "-migration"
-	for {
+	for deadline := time.Now().Add(patience); ; {
 		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("create %s: %w", path, err)
 		}
-		if err := setLock(fd, unix.F_SETLKW); err != nil {
+		taken := func(err error) bool { return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) }
+		if err := waitForMigration(deadline, taken, func() error { return setLock(fd, unix.F_SETLK) }); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), unix.Close(fd))
 		}
 		var mine, there unix.Stat_t

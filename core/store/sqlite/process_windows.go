@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -55,7 +56,7 @@ func newProcessLock(database string) (*processLock, error) {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
 	p := &processLock{path: path, file: f}
-	if err := lockFile(f, false); err != nil {
+	if err := lockFile(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), p.release(true))
 	}
 	return p, nil
@@ -86,7 +87,7 @@ func seize(database, name string) (dead bool, done func(bury bool)) {
 	if err != nil {
 		return false, nil
 	}
-	if err := lockFile(f, false); err != nil {
+	if err := lockFile(f); err != nil {
 		_ = f.Close()
 		return false, nil
 	}
@@ -98,22 +99,21 @@ func seize(database, name string) (dead bool, done func(bury bool)) {
 	}
 }
 
-func lockFile(f *os.File, wait bool) error {
-	flags := uint32(windows.LOCKFILE_EXCLUSIVE_LOCK)
-	if !wait {
-		flags |= windows.LOCKFILE_FAIL_IMMEDIATELY
-	}
+// lockFile does not wait.
+func lockFile(f *os.File) error {
+	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	return windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
 }
 
 // lockMigration waits for the lock file under which schemas are migrated. It stays: who waits for it has it open.
-func lockMigration(database string) (unlock func(), err error) {
+func lockMigration(database string, patience time.Duration) (unlock func(), err error) {
 	path := database + "-migration"
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
-	if err := lockFile(f, true); err != nil {
+	taken := func(err error) bool { return errors.Is(err, windows.ERROR_LOCK_VIOLATION) }
+	if err := waitForMigration(time.Now().Add(patience), taken, func() error { return lockFile(f) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return func() { _ = f.Close() }, nil

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,12 @@ func (s *Store) scan(ctx context.Context, operation string, snapshot bool, fn fu
 	if s.file.memory {
 		return s.query(ctx, operation, snapshot, fn) // no log, and nothing interrupts the only connection
 	}
+	select {
+	case s.file.scanSem <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-s.file.scanSem }()
 	return s.query(ctx, operation, snapshot, func(c *sqlite.Conn) error {
 		over, cancel := context.WithTimeout(ctx, s.file.scanTime)
 		defer cancel()
@@ -80,6 +87,33 @@ func readStatus(c *sqlite.Conn, instance string) (*store.Status, error) {
 		status.Failure, err = history.DecodeFailure(failure)
 	}
 	return status, err
+}
+
+// Not a join: the list has no statistics, and must be the one that is walked over.
+const selectTurns = `SELECT value, (SELECT turn FROM duroxide_instances WHERE instance = value) FROM json_each(?)`
+
+// turnsAtOnce bounds a read of turns, and so how long it keeps the log from beginning anew.
+const turnsAtOnce = 2_000
+
+var _ store.TurnReader = (*Store)(nil)
+
+// Turns implements [store.TurnReader].
+func (s *Store) Turns(ctx context.Context, instances []string) (map[string]history.Token, error) {
+	turns := make(map[string]history.Token, len(instances))
+	for some := range slices.Chunk(instances, turnsAtOnce) {
+		err := s.query(ctx, "look for changes", false, func(c *sqlite.Conn) error {
+			return prepared(c, selectTurns).text(encodeNames(some)).each(func(row *sqlite.Stmt) (bool, error) {
+				if !row.ColumnIsNull(1) {
+					turns[row.ColumnText(0)] = tokenAt(row, 1)
+				}
+				return true, nil
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return turns, nil
 }
 
 // KVValue implements [store.Queries].

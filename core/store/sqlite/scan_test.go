@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,5 +37,42 @@ func TestReadsOfEverythingAreBoundedAndHurtNobodyElse(t *testing.T) {
 	}
 	if _, err := s.SystemMetrics(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// However many read the whole store, the engine and its waits find a connection.
+func TestReadsOfEverythingLeaveConnectionsToOthers(t *testing.T) {
+	s := openForTest(t, filepath.Join(t.TempDir(), "store.db"))
+	startForTest(t, s, "a")
+	begun, held, ends := make(chan struct{}, 2*readerCount), make(chan struct{}), make(chan error, 2*readerCount)
+	release := sync.OnceFunc(func() { close(held) })
+	t.Cleanup(release)
+	for range 2 * readerCount {
+		go func() {
+			ends <- s.scan(t.Context(), "read", true, func(*sqlite.Conn) error {
+				begun <- struct{}{}
+				<-held
+				return nil
+			})
+		}()
+	}
+	for range scanCount {
+		<-begun
+	}
+	bound, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for range 2 * readerCount {
+		if _, err := s.Status(bound, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(begun); n > 0 {
+		t.Errorf("%d more scans than %d run at once", n, scanCount)
+	}
+	release()
+	for range 2 * readerCount {
+		if err := <-ends; err != nil {
+			t.Error(err)
+		}
 	}
 }

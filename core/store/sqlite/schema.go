@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitemigration"
@@ -53,6 +54,25 @@ func (f *file) migrate() error {
 		return explain(f.name(), err)
 	}
 	return nil
+}
+
+const (
+	migrationPatience = 60 * time.Second // a process may be stopped in the middle of it
+	migrationPause    = 10 * time.Millisecond
+)
+
+// waitForMigration tries to get a lock until it succeeds, fails by itself, or time is over.
+func waitForMigration(deadline time.Time, taken func(error) bool, try func() error) error {
+	for {
+		err := try()
+		switch {
+		case err == nil || !taken(err):
+			return err
+		case time.Now().After(deadline):
+			return fmt.Errorf("another process has kept it for too long, bringing the schema up to date: %w", err)
+		}
+		<-time.After(migrationPause)
+	}
 }
 
 // checkVersion tells whether the schema is current. It refuses a newer one, and databases of other programs. It reads in

@@ -25,22 +25,30 @@ const (
 	reserveSessionsOf = `UPDATE duroxide_sessions SET node = NULL, last_used = ? WHERE node = ?`
 )
 
-// holdSession makes sure that the node owns the session, taking it when it is free.
-func (t *tx) holdSession(c *store.Claim, session string, mayTake bool) (held, took bool, err error) {
+// askSession tells whether the node owns the session, or could take it.
+func (t *tx) askSession(c *store.Claim, session string) (held, free bool, err error) {
 	var node, label string
 	var last int64
 	var owned bool
 	exists, err := prepared(t.Conn, selectSession).text(session).first(func(s *sqlite.Stmt) {
 		owned, node, label, last = !s.ColumnIsNull(0), s.ColumnText(0), s.ColumnText(1), s.ColumnInt64(2)
 	})
+	if err != nil || owned {
+		return owned && node == string(c.Node), false, err
+	}
+	reserved := exists && label != "" && label != c.Label && t.now-last < sessionReserved.Milliseconds()
+	return false, !reserved, nil
+}
+
+// holdSession makes sure that the node owns the session, taking it when it is free.
+func (t *tx) holdSession(c *store.Claim, session string, mayTake bool) (held, took bool, err error) {
+	held, free, err := t.askSession(c, session)
 	switch {
 	case err != nil:
 		return false, false, err
-	case owned && node == string(c.Node):
+	case held:
 		return true, false, prepared(t.Conn, touchSession).int(t.now).text(session).exec()
-	case owned, !mayTake:
-		return false, false, nil
-	case exists && label != "" && label != c.Label && t.now-last < sessionReserved.Milliseconds():
+	case !free || !mayTake:
 		return false, false, nil
 	}
 	return true, true, prepared(t.Conn, takeSession).text(session).text(c.Label).text(string(c.Node)).int(t.now).exec()

@@ -69,7 +69,7 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 			}
 			return nil
 		}
-		result.Started = true
+		result.Started, result.Life = true, b.life
 		t.wake.changed(st.Instance)
 		switch {
 		case adopter != nil:

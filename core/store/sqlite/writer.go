@@ -43,6 +43,7 @@ type member struct {
 	wake  wakeup
 	turns chan bool // true: lead now; false: done
 	begun bool      // leads or is being run; guarded by queueMu
+	since time.Time // when it was queued
 }
 
 // tx is what a member writes with.
@@ -82,11 +83,12 @@ func (t *tx) nextID() (int64, error) {
 // ends: a deadline that reached the connection would interrupt the writes of others in the same transaction. Who leads
 // waits for the lock of another process no longer than its own ctx lasts.
 func (f *file) write(ctx context.Context, members ...*member) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
+	now := time.Now()
 	for _, m := range members {
-		m.turns, m.ctx, m.path = make(chan bool, 1), ctx, f.name()
+		m.turns, m.ctx, m.path, m.since = make(chan bool, 1), ctx, f.name(), now
 	}
 	f.queueMu.Lock()
 	if f.closing {
@@ -144,18 +146,15 @@ func (f *file) withdraw(m *member) bool {
 // lead commits one group, the head of the queue in it, on this goroutine, and hands the lead to the next in line.
 func (f *file) lead() {
 	f.queueMu.Lock()
-	group := f.takeGroup()
+	head := f.queue[0]
 	f.queueMu.Unlock()
 
-	if group[0].alone != nil {
-		group[0].err = trouble(f.name(), group[0].operation, f.runAlone(group[0]))
-	} else if err := f.commitSafely(group[0].ctx, group); err != nil {
-		// Nothing was done. The others have their own patience.
-		group[0].err = err
-		f.queueMu.Lock()
-		f.queue = append(slices.Clone(group[1:]), f.queue...)
-		f.queueMu.Unlock()
-		group = group[:1]
+	var group []*member
+	if head.alone != nil {
+		group = f.take(justTheHead)
+		f.runAlone(head)
+	} else {
+		group = f.commitNext(head)
 	}
 
 	f.queueMu.Lock()
@@ -176,14 +175,38 @@ func (f *file) lead() {
 	}
 }
 
-// takeGroup cuts the next group off the queue: members in order, big and lone ones by themselves.
-func (f *file) takeGroup() []*member {
-	n := 1
-	if head := f.queue[0]; head.alone == nil && head.bytes < aloneBytes {
-		for n < len(f.queue) && n < groupSize && f.queue[n].alone == nil && f.queue[n].bytes < aloneBytes {
-			n++
+// commitNext commits the head of the queue and what is behind it once the write lock is there. Until then everybody but
+// the head may withdraw: nobody is bound to wait for a lock that another process keeps as long as the head does.
+func (f *file) commitNext(head *member) []*member {
+	err := f.beginSafely(head)
+	switch {
+	case err == nil:
+		group := f.take(nextGroup)
+		f.commitSafely(group)
+		return group
+	case errors.Is(err, errImpatient):
+		head.err = context.Cause(head.ctx)
+		return f.take(justTheHead)
+	case errors.Is(err, errLocked):
+		group := f.take(outOfPatience)
+		for _, m := range group {
+			m.fail(err)
 		}
+		return group
+	default:
+		group := f.take(nextGroup)
+		for _, m := range group {
+			m.fail(err)
+		}
+		return group
 	}
+}
+
+// take cuts the head off the queue, and as much behind it as the rule says.
+func (f *file) take(rule func(queue []*member) int) []*member {
+	f.queueMu.Lock()
+	defer f.queueMu.Unlock()
+	n := rule(f.queue)
 	group := make([]*member, n)
 	copy(group, f.queue)
 	rest := copy(f.queue, f.queue[n:])
@@ -192,11 +215,60 @@ func (f *file) takeGroup() []*member {
 	return group
 }
 
-func (f *file) runAlone(m *member) error {
-	if err := f.ensureWriter(); err != nil {
-		return err
+func justTheHead([]*member) int { return 1 }
+
+// nextGroup: members in order, big and lone ones by themselves.
+func nextGroup(queue []*member) int {
+	n := 1
+	if head := queue[0]; head.alone == nil && head.bytes < aloneBytes {
+		for n < len(queue) && n < groupSize && queue[n].alone == nil && queue[n].bytes < aloneBytes {
+			n++
+		}
 	}
-	return m.alone(f.writer)
+	return n
+}
+
+// outOfPatience: those that have waited for the lock as long as one does.
+func outOfPatience(queue []*member) int {
+	n := 1
+	for n < len(queue) && queue[n].alone == nil && time.Since(queue[n].since) > busyPatience {
+		n++
+	}
+	return n
+}
+
+func (f *file) runAlone(m *member) {
+	defer f.answerPanic(m)
+	err := f.ensureWriter()
+	if err == nil {
+		err = m.alone(f.writer)
+	}
+	m.err = trouble(f.name(), m.operation, err)
+}
+
+// answerPanic is deferred where a defect must not end the lead: those who wait would wait for ever.
+func (f *file) answerPanic(members ...*member) {
+	if p := recover(); p != nil {
+		f.dropWriter()
+		for _, m := range members {
+			m.fail(defect(m.operation, p))
+		}
+	}
+}
+
+func defect(operation string, p any) error {
+	return &store.Error{Operation: operation, Unknown: true, Err: fmt.Errorf("the store has a defect: %v\n%s", p, debug.Stack())}
+}
+
+// beginSafely begins a transaction for who leads.
+func (f *file) beginSafely(head *member) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.dropWriter()
+			err = defect(head.operation, p)
+		}
+	}()
+	return f.begin(head.ctx, head.since)
 }
 
 // unhurried waits for as long as the store does.
@@ -208,40 +280,36 @@ var errImpatient = errors.New("the lock could not be waited for")
 // errGone says that an error took the whole transaction down.
 var errGone = errors.New("transaction was rolled back")
 
-// commitGroup runs the members in one transaction and sets the error of each. Savepoints do not isolate every error:
-// a full disk or an interrupt in one member rolls back all of them. Then the members are redone one by one, each in a
-// transaction of its own. It gives the error of ctx when that ended while another process held the lock.
-func (f *file) commitGroup(ctx context.Context, group []*member) error {
-	err := f.commitTogether(ctx, group)
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, errImpatient) {
-		return context.Cause(ctx)
-	}
+// errLocked says that another process has kept the lock for too long.
+var errLocked = errors.New("another program has held the lock")
+
+// commitGroup runs the members in the transaction that has begun and sets the error of each. Savepoints do not isolate
+// every error: a full disk or an interrupt in one member rolls back all of them. Then the members are redone one by one,
+// each in a transaction of its own.
+func (f *file) commitGroup(group []*member) {
+	err := f.commitTogether(group)
 	if errors.Is(err, errGone) && len(group) > 1 {
 		for _, m := range group {
-			_ = f.commitGroup(unhurried, []*member{m}) //nolint:contextcheck // without an end there is no error
-		}
-		return nil
-	}
-	for _, m := range group {
-		m.fail(err)
-	}
-	return nil
-}
-
-// commitSafely answers the members even if a defect makes commitGroup panic: those who wait would wait for ever.
-func (f *file) commitSafely(ctx context.Context, group []*member) error {
-	defer func() {
-		if p := recover(); p != nil {
-			f.dropWriter()
-			for _, m := range group {
-				m.fail(&store.Error{Operation: m.operation, Unknown: true, Err: fmt.Errorf("the store has a defect: %v\n%s", p, debug.Stack())})
+			if err = f.begin(unhurried, time.Now()); err == nil {
+				err = f.commitTogether([]*member{m})
+			}
+			if err != nil {
+				m.fail(err)
 			}
 		}
-	}()
-	return f.commitGroup(ctx, group)
+		return
+	}
+	if err != nil {
+		for _, m := range group {
+			m.fail(err)
+		}
+	}
+}
+
+// commitSafely answers the members even if a defect makes commitGroup panic.
+func (f *file) commitSafely(group []*member) {
+	defer f.answerPanic(group...)
+	f.commitGroup(group)
 }
 
 func (m *member) fail(err error) {
@@ -251,13 +319,7 @@ func (m *member) fail(err error) {
 
 // commitTogether returns nil when each member has its answer. errGone: the transaction fell to an error of one member,
 // nothing is applied. Any other error is everybody's.
-func (f *file) commitTogether(ctx context.Context, group []*member) error {
-	if err := f.ensureWriter(); err != nil {
-		return err
-	}
-	if err := f.begin(ctx); err != nil {
-		return err
-	}
+func (f *file) commitTogether(group []*member) error {
 	t := &tx{Conn: f.writer, file: f, now: f.now()}
 	wrote := false
 	for _, m := range group {
@@ -292,7 +354,7 @@ func (f *file) commitTogether(ctx context.Context, group []*member) error {
 		f.ahead.extend(f.path)
 	}
 	if err := f.endTransaction(); err != nil {
-		return f.settleUnknown(group, explain(f.name(), err)) //nolint:contextcheck // whoever has given up, the others must know
+		return f.settleUnknown(group, explain(f.name(), err))
 	}
 	f.committed()
 	return f.stillThere()
@@ -333,8 +395,9 @@ func (f *file) runMember(t *tx, m *member, shared bool) error {
 }
 
 // begin takes the write lock, trying every millisecond: SQLite's own handler waits longer each time and loses against
-// a busy process again and again.
-func (f *file) begin(ctx context.Context) error {
+// a busy process again and again. Its patience counts from when the caller began to wait, and from when another process
+// was first found to have the lock: what this process does with it is no reason to give up.
+func (f *file) begin(ctx context.Context, since time.Time) error {
 	if wait := f.courtesy(); wait > 0 {
 		f.pause(wait)
 	}
@@ -342,18 +405,22 @@ func (f *file) begin(ctx context.Context) error {
 	if err := f.ensureWriter(); err != nil {
 		return err
 	}
-	start := time.Now()
 	for {
 		err := prepared(f.writer, "BEGIN IMMEDIATE").exec()
 		if err == nil || !isBusy(err) {
+			f.lockedSince = time.Time{}
 			return err
 		}
-		f.foreignSeen(time.Now())
+		now := time.Now()
+		f.foreignSeen(now)
+		if f.lockedSince.IsZero() {
+			f.lockedSince = now
+		}
 		if ctx.Err() != nil {
 			return errImpatient
 		}
-		if time.Since(start) > busyPatience {
-			return fmt.Errorf("another program has held the lock of %s for %v: %w", f.path, busyPatience, err)
+		if now.Sub(since) > busyPatience && now.Sub(f.lockedSince) > busyPatience {
+			return fmt.Errorf("%w of %s for %v: %w", errLocked, f.path, busyPatience, err)
 		}
 		f.pause(busyPause)
 	}
@@ -404,7 +471,7 @@ func (f *file) settleUnknown(group []*member, cause error) error {
 	if err := f.ensureWriter(); err != nil {
 		return unknown
 	}
-	if err := f.begin(unhurried); err != nil {
+	if err := f.begin(unhurried, time.Now()); err != nil {
 		return unknown
 	}
 	applied, known := false, false
