@@ -104,7 +104,7 @@ func (f *file) write(ctx context.Context, members ...*member) error {
 	f.queueMu.Unlock()
 
 	if lead {
-		f.lead()
+		f.lead() //nolint:contextcheck // for all in the queue, whoever of them still waits
 	}
 	// When leading, the first member is answered already unless the queue was longer than one group.
 	for _, m := range members {
@@ -121,7 +121,7 @@ func (f *file) await(ctx context.Context, m *member) {
 			if !leads {
 				return
 			}
-			f.lead()
+			f.lead() //nolint:contextcheck // as above
 		case <-done:
 			if f.withdraw(m) {
 				m.err = context.Cause(ctx)
