@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -81,9 +82,13 @@ func (s *Store) tryIdle(bound time.Duration) func(context.Context, pgxpool.Shoul
 		defer cancel()
 		begun := time.Now()
 		err := p.Conn.Ping(bounded)
-		if errors.Is(err, context.DeadlineExceeded) && time.Since(begun) >= min(bound, silentAfter) {
+		switch {
+		case !errors.Is(err, context.DeadlineExceeded):
+		case time.Since(begun) >= min(bound, silentAfter):
 			_ = p.Conn.PgConn().Conn().Close() // it would be waited for, and its place in the pool be taken
 			s.dropIdle(context.WithoutCancel(ctx))
+		default:
+			closeSoon(p.Conn.PgConn())
 		}
 		return err != nil // the pool tries it again, and finds it closed
 	}
@@ -95,14 +100,19 @@ func (s *Store) dropIdle(ctx context.Context) {
 	}
 }
 
-// release gives a connection back. One that was broken off in a statement asks the server to end that; where nobody answers it
-// would keep its place in the pool for a quarter of a minute.
+// release gives a connection back.
 func release(c *pgxpool.Conn) {
-	if pg := c.Conn().PgConn(); pg.IsClosed() {
+	closeSoon(c.Conn().PgConn())
+	c.Release()
+}
+
+// closeSoon ends what is left of a connection that was broken off in a statement. It asks the server to end that; where nobody
+// answers it would keep its place in the pool for a quarter of a minute.
+func closeSoon(pg *pgconn.PgConn) {
+	if pg.IsClosed() {
 		broken := pg.Conn()
 		time.AfterFunc(cancelBound, func() { _ = broken.Close() })
 	}
-	c.Release()
 }
 
 // end closes the pool. Calls under way have a while to end, then their connections are cut: a server that is silent would keep
