@@ -21,11 +21,14 @@ func commits(t *testing.T, s *Store, call func()) (n int) {
 	return n
 }
 
+func exclusivelyExec(t *testing.T, s *Store, sql string, v int64) {
+	t.Helper()
+	exclusively(t, s, func(c *sqlite.Conn) error { return prepared(c, sql).int(v).exec() })
+}
+
 func insertRows(t *testing.T, s *Store, sql string, n int) {
 	t.Helper()
-	exclusively(t, s, func(c *sqlite.Conn) error {
-		return prepared(c, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) `+sql).int(int64(n)).exec()
-	})
+	exclusivelyExec(t, s, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) `+sql, int64(n))
 }
 
 // An instance that has gone on for days is pruned in pieces, between which others write.

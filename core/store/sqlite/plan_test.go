@@ -30,7 +30,6 @@ var hot = []struct{ name, sql, index string }{
 	{"early mail", takeEarlyMail, "duroxide_early_mail_instance"},
 	{"ready", selectReady, "duroxide_messages_ready"},
 	{"due", selectDue, "duroxide_messages_ready"},
-	{"runner", selectRunner, "INTEGER PRIMARY KEY"},
 	{"next pair", nextPair, "duroxide_jobs_waiting"},
 	{"oldest of pair", oldestOfPair, "duroxide_jobs_waiting"},
 	{"oldest in sessions", oldestInSessions, "duroxide_jobs_sessions_waiting"},

@@ -8,12 +8,18 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
+// What waits may be other nodes' work, a hundred thousand instances of it: the database leaves it out by itself. Without a
+// version any will do: the latest is taken.
+const registered = `(CASE i.version WHEN '' THEN i.name ELSE i.name || '@' || i.version END) IN (SELECT value FROM json_each(?1))`
+
 const (
-	selectReady = `SELECT instance_id, visible_at FROM duroxide_messages WHERE visible_at IS NOT NULL AND visible_at <= (SELECT ?)
-		ORDER BY visible_at, instance_id`
-	selectDue = `SELECT instance_id, visible_at FROM duroxide_messages WHERE visible_at IS NOT NULL AND visible_at > (SELECT ?)
-		AND visible_at <= (SELECT ?) ORDER BY visible_at, instance_id LIMIT (SELECT ?)`
-	selectRunner     = `SELECT instance, name, version, next_event, node FROM duroxide_instances WHERE id = ?`
+	selectReady = `SELECT m.instance_id, m.visible_at, i.instance, i.node
+		FROM duroxide_messages m CROSS JOIN duroxide_instances i ON i.id = m.instance_id
+		WHERE m.visible_at IS NOT NULL AND m.visible_at <= (SELECT ?2) AND ` + registered + ` ORDER BY m.visible_at, m.instance_id`
+	selectDue = `SELECT m.instance_id, m.visible_at, i.instance, i.node
+		FROM duroxide_messages m CROSS JOIN duroxide_instances i ON i.id = m.instance_id
+		WHERE m.visible_at IS NOT NULL AND m.visible_at > (SELECT ?2) AND m.visible_at <= (SELECT ?3) AND ` + registered + `
+		ORDER BY m.visible_at, m.instance_id LIMIT (SELECT ?4)`
 	takeInstance     = `UPDATE duroxide_instances SET node = ? WHERE id = ? AND node = ?`
 	selectNodesAlive = `SELECT node FROM duroxide_nodes WHERE until >= ?`
 )
@@ -23,10 +29,14 @@ const dueLimit = 10_000
 
 // candidate is an instance that has something to do.
 type candidate struct {
-	id         int64
-	instance   string
-	node       store.NodeID
-	registered bool
+	id       int64
+	instance string
+	node     store.NodeID
+}
+
+// candidateAt reads a row of selectReady or selectDue.
+func candidateAt(row *sqlite.Stmt) candidate {
+	return candidate{id: row.ColumnInt64(0), instance: row.ColumnText(2), node: store.NodeID(row.ColumnText(3))}
 }
 
 // Ready implements [store.Store].
@@ -34,10 +44,10 @@ func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResul
 	if s.closed.Load() {
 		return store.ReadyResult{}, store.ErrClosed
 	}
-	names := make(map[string]bool, len(q.Names))
-	for _, name := range q.Names {
-		names[name] = true
+	if len(q.Names) == 0 {
+		return store.ReadyResult{}, nil
 	}
+	names := encodeNames(q.Names)
 	var result store.ReadyResult
 	var taken []candidate
 	now := s.file.now()
@@ -52,23 +62,16 @@ func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResul
 			return err
 		}
 		others := len(alive) > 1 || len(alive) == 1 && !alive[q.Node]
-		looked := map[int64]*candidate{}
-		look := func(id int64) (*candidate, bool, error) {
-			if known := looked[id]; known != nil {
-				return known, false, nil
-			}
-			found, err := lookAt(c, id, names)
-			looked[id] = found
-			return found, true, err
-		}
-		err = prepared(c, selectReady).int(now).each(func(row *sqlite.Stmt) (bool, error) {
+		looked := map[int64]bool{}
+		err = prepared(c, selectReady).text(names).int(now).each(func(row *sqlite.Stmt) (bool, error) {
 			if len(result.Instances) >= q.Limit {
 				return false, nil
 			}
-			found, first, err := look(row.ColumnInt64(0))
-			if err != nil || !first || !found.registered {
-				return true, err
+			found := candidateAt(row)
+			if looked[found.id] {
+				return true, nil
 			}
+			looked[found.id] = true
 			// Their own node is about to take them: others wait a moment, then anybody may.
 			if found.node != q.Node && alive[found.node] && now-row.ColumnInt64(1) < store.AffinityDelay.Milliseconds() {
 				return true, nil
@@ -78,7 +81,7 @@ func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResul
 			}
 			result.Instances = append(result.Instances, found.instance)
 			if others && found.node != q.Node {
-				taken = append(taken, *found)
+				taken = append(taken, found)
 			}
 			return true, nil
 		})
@@ -86,12 +89,9 @@ func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResul
 			return err
 		}
 		listed := map[int64]bool{}
-		return prepared(c, selectDue).int(now).int(now + q.HorizonMS).int(dueLimit).each(func(row *sqlite.Stmt) (bool, error) {
-			found, _, err := look(row.ColumnInt64(0))
-			if err != nil || !found.registered || listed[found.id] {
-				return true, err
-			}
-			if found.node == q.Node || !alive[found.node] {
+		return prepared(c, selectDue).text(names).int(now).int(now + q.HorizonMS).int(dueLimit).each(func(row *sqlite.Stmt) (bool, error) {
+			found := candidateAt(row)
+			if !listed[found.id] && (found.node == q.Node || !alive[found.node]) {
 				listed[found.id] = true
 				result.Due = append(result.Due, store.DueInstance{Instance: found.instance, Due: row.ColumnInt64(1)})
 			}
@@ -102,24 +102,6 @@ func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResul
 		return result, err
 	}
 	return s.takeReady(ctx, q.Node, result, taken)
-}
-
-func lookAt(c *sqlite.Conn, id int64, names map[string]bool) (*candidate, error) {
-	found := &candidate{id: id}
-	_, err := prepared(c, selectRunner).int(id).first(func(s *sqlite.Stmt) {
-		found.instance, found.node = s.ColumnText(0), store.NodeID(s.ColumnText(4))
-		found.registered = isRegistered(names, s.ColumnText(1), s.ColumnText(2))
-	})
-	return found, err
-}
-
-// isRegistered reports whether a node with these names can run an instance. Without a version any will do: the latest
-// is taken.
-func isRegistered(names map[string]bool, name, version string) bool {
-	if version != "" {
-		name += "@" + version
-	}
-	return names[name]
 }
 
 // takeReady puts the node's name on the instances that were another's or nobody's, so that of several nodes that found
