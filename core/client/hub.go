@@ -28,9 +28,11 @@ type hub struct {
 	waits  map[string]map[*waiter]struct{}
 	starts map[string]*begun // of a moment ago
 	closed bool
-	done   chan struct{}
+	ctx    context.Context //nolint:containedctx // until close
+	cancel context.CancelFunc
 	leave  func()
 	sweep  sweep
+	sweeps sync.WaitGroup
 	turns  store.TurnReader // nil: the store is none
 }
 
@@ -69,8 +71,9 @@ func isOther(ended *store.Status, life string) bool {
 }
 
 func newHub() *hub {
+	ctx, cancel := context.WithCancel(context.Background())
 	return &hub{
-		waits: map[string]map[*waiter]struct{}{}, starts: map[string]*begun{}, done: make(chan struct{}),
+		waits: map[string]map[*waiter]struct{}{}, starts: map[string]*begun{}, ctx: ctx, cancel: cancel,
 		sweep: sweep{known: map[string]history.Token{}},
 	}
 }
@@ -106,7 +109,7 @@ func (h *hub) join(instance string) (w *waiter, pause time.Duration, err error) 
 	if h.closed {
 		return nil, 0, store.ErrClosed
 	}
-	w = &waiter{instance: instance, changed: make(chan struct{}, 1), done: h.done}
+	w = &waiter{instance: instance, changed: make(chan struct{}, 1), done: h.ctx.Done()}
 	if b := h.starts[instance]; b != nil {
 		delete(h.starts, instance)
 		w.life = b.life
@@ -203,7 +206,8 @@ func (h *hub) close() {
 	h.closed = true
 	h.mu.Unlock()
 	if !was {
-		close(h.done)
+		h.cancel()
 		h.leave()
+		h.sweeps.Wait()
 	}
 }

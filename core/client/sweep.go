@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"time"
@@ -30,13 +29,14 @@ type sweep struct {
 // elsewhereLocked wakes the waits that the writes of another process may concern.
 func (h *hub) elsewhereLocked() {
 	switch {
+	case h.closed:
 	case h.turns == nil || len(h.waits) <= fewWaits:
 		h.signalAllLocked()
 	case h.sweep.runs:
 		h.sweep.again = true
 	default:
 		h.sweep.runs = true
-		go h.sweepAll()
+		h.sweeps.Go(h.sweepAll)
 	}
 }
 
@@ -56,7 +56,7 @@ func (h *hub) sweepAll() {
 		rest := time.NewTimer(sweepRest * time.Since(began))
 		select {
 		case <-rest.C:
-		case <-h.done:
+		case <-h.ctx.Done():
 			rest.Stop()
 			return
 		}
@@ -72,7 +72,7 @@ func (h *hub) sweepOnce() {
 	h.mu.Lock()
 	instances := slices.Collect(maps.Keys(h.waits))
 	h.mu.Unlock()
-	turns, err := h.turns.Turns(context.Background(), instances)
+	turns, err := h.turns.Turns(h.ctx, instances)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil {

@@ -268,7 +268,7 @@ func (c *committing) noteEnd(place int, customVersion int64) {
 	turn := c.turns[place]
 	if m := turn.Commit; m.Status == replay.Completed && customVersion == 0 {
 		c.tidings.Ended = append(c.tidings.Ended, &store.Status{
-			Instance: turn.Instance, Status: m.Status, Output: storable(m.Output), Execution: m.Execution,
+			Instance: turn.Instance, Life: turn.Life, Status: m.Status, Output: storable(m.Output), Execution: m.Execution,
 		})
 	}
 }

@@ -16,6 +16,7 @@ const (
 	selectStatus = `SELECT i.instance, i.status, coalesce(i.output, ''), coalesce(i.failure, ''), c.text, i.custom_status_version, i.execution,
 		b.reason, b.at, b.since FROM {schema}.duroxide_instances i LEFT JOIN {schema}.duroxide_custom_status c ON c.instance_id = i.id` +
 		withBlocked + ` WHERE i.instance = ANY ($1)`
+	selectTurns      = `SELECT instance, turn FROM {schema}.duroxide_instances WHERE instance = ANY ($1)`
 	idOf             = `(SELECT id FROM {schema}.duroxide_instances WHERE instance = $1)`
 	selectKV         = `SELECT value FROM {schema}.duroxide_kv WHERE instance_id = ` + idOf + ` AND key_hash = $2::uuid`
 	selectKVs        = `SELECT key, value FROM {schema}.duroxide_kv WHERE instance_id = ` + idOf
@@ -98,6 +99,24 @@ func scanStatus(row pgx.Row) (*store.Status, error) {
 	status.Status, status.Blocked = store.ParseStatus(name), b.told()
 	status.Failure, err = history.DecodeFailure(failure)
 	return status, err
+}
+
+var _ store.TurnReader = (*Store)(nil)
+
+// Turns implements [store.TurnReader].
+func (s *Store) Turns(ctx context.Context, instances []string) (map[string]history.Token, error) {
+	turns := make(map[string]history.Token, len(instances))
+	err := s.read(ctx, "look for changes", func(ctx context.Context, q querier) error {
+		clear(turns)
+		return each(ctx, q, s.sql.in(selectTurns), []any{instances}, func(rows pgx.Rows) error {
+			var instance string
+			var turn tokenScanner
+			err := rows.Scan(&instance, &turn)
+			turns[instance] = turn.token
+			return err
+		})
+	})
+	return turns, err
 }
 
 // KVValue implements [store.Queries].

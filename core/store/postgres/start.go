@@ -89,7 +89,7 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 		t.delivered(st.Instance, b.at+max(st.DelayMS, 0), b.at)
 	}
 	s.tell(t)
-	return store.StartResult{Started: true}, nil
+	return store.StartResult{Started: true, Life: n.life}, nil
 }
 
 // begin starts instances whose ids are not in use, all in one transaction.

@@ -171,27 +171,3 @@ func TestLargeDueMessagesAreReadInPieces(t *testing.T) {
 		t.Errorf("taken %v, want %v", taken, wanted)
 	}
 }
-
-func TestTurnsAreThoseOfTheRows(t *testing.T) {
-	stores(t, func(t *testing.T, open func(t *testing.T) *Store) {
-		t.Helper()
-		s := open(t)
-		turns := begun(t, s, 3, 1)
-		asked := []string{"nobody", `"quoted" <&>`}
-		for i := range turns {
-			asked = append(asked, turns[i].Instance)
-		}
-		for range turnsAtOnce { // more than one read
-			asked = append(asked, "nobody")
-		}
-		got, err := s.Turns(t.Context(), asked)
-		if err != nil || len(got) != len(turns) {
-			t.Fatalf("%v, %v", got, err)
-		}
-		for i := range turns {
-			if got[turns[i].Instance] != turns[i].Expect {
-				t.Errorf("%s has the turn %v, want %v", turns[i].Instance, got[turns[i].Instance], turns[i].Expect)
-			}
-		}
-	})
-}

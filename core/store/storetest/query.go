@@ -11,6 +11,35 @@ import (
 )
 
 var queries = []scenario{
+	{"turns are read for many at once", func(h *harness) {
+		reader, ok := h.s.(store.TurnReader)
+		if !ok {
+			h.Skip("the store tells no turns")
+		}
+		asked := []string{"nobody", `"quoted" <&>`}
+		for i := range 3 {
+			id := fmt.Sprintf("a-%d", i)
+			h.start(id)
+			asked = append(asked, id)
+		}
+		for range 3_000 { // more than a store may read in one go
+			asked = append(asked, "nobody")
+		}
+		turns, err := reader.Turns(h.ctx, asked)
+		h.ok(err)
+		equal(h, "turns", len(turns), 3)
+		for _, id := range asked[2:5] {
+			equal(h, "turn of "+id, turns[id], h.load(id).Turn)
+		}
+		h.running("b")
+		before, err := reader.Turns(h.ctx, []string{"a-0", "b"})
+		h.ok(err)
+		h.open("a-0").begin()
+		after, err := reader.Turns(h.ctx, []string{"a-0", "b"})
+		h.ok(err)
+		equal(h, "a commit changes the turn", before["a-0"] != after["a-0"], true)
+		equal(h, "of no other instance", before["b"], after["b"])
+	}},
 	{"lists filter, sort and page", func(h *harness) {
 		for i := range 5 {
 			f := h.running(fmt.Sprintf("a-%d", i))

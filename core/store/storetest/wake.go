@@ -27,6 +27,7 @@ func (e *ear) Wake(w store.Wake) {
 	e.heard.Due = append(e.heard.Due, w.Due...)
 	e.heard.LostJobs = append(e.heard.LostJobs, w.LostJobs...)
 	e.heard.Changed = append(e.heard.Changed, w.Changed...)
+	e.heard.Ended = append(e.heard.Ended, w.Ended...)
 	e.heard.Jobs = e.heard.Jobs || w.Jobs
 }
 
@@ -46,6 +47,21 @@ func (h *harness) listen(adopts bool) *ear {
 }
 
 var wakes = []scenario{
+	{"starts and ends tell of which life they are", func(h *harness) {
+		e := h.listen(false)
+		for range 2 {
+			started, err := h.s.Start(h.ctx, store.Start{Instance: "a", Name: "flow", IfExists: store.ExistsRestartIfEnded})
+			h.ok(err)
+			f := h.open("a")
+			equal(h, "life of the start", started.Life, f.life)
+			e.take()
+			f.begin()
+			f.commit(f.end)
+			ended := e.take().Ended
+			equal(h, "ends", len(ended), 1)
+			equal(h, "life of the end", ended[0].Life, f.life)
+		}
+	}},
 	{"a start wakes everybody, or is adopted by one", func(h *harness) {
 		h.join(store.Node{ID: nodeA})
 		e := h.listen(false)
