@@ -161,6 +161,7 @@ def interpreter(system: str) -> str:
 def measure(command: list[str]) -> dict[str, Any]:
     """Run one workload; gives its figures, or the reason why there are none."""
     environment = {**os.environ, "RUST_LOG": "error"}
+    os.sync()  # what was written before, by a compiler or another system, is not flushed during this one
     try:
         answer = subprocess.run(
             command,
