@@ -34,6 +34,7 @@ type Runtime struct {
 
 	instances map[string]*instance
 	ready     fifo[*instance]
+	loadAgain int64 // until then turns in memory go first (see popReadyLocked)
 	live      lives
 	forgets   []ExecutionID
 	verifies  []verification
@@ -293,6 +294,16 @@ func (q *fifo[T]) push(v T) {
 		q.items, q.head = q.items[:n], 0
 	}
 	q.items = append(q.items, v)
+}
+
+func (q *fifo[T]) at(i int) T { return q.items[q.head+i] }
+
+// remove takes an item out from behind the head.
+func (q *fifo[T]) remove(i int) T {
+	v := q.at(i)
+	copy(q.items[q.head+1:q.head+i+1], q.items[q.head:q.head+i])
+	q.pop()
+	return v
 }
 
 func (q *fifo[T]) front() T { return q.items[q.head] }

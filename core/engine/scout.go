@@ -69,7 +69,8 @@ func (s *scoutState) claimLater(at int64) {
 }
 
 const (
-	readyLimit    = 256
+	readyLimit    = 128 // instances taken at once, less those that wait here already
+	readyFloor    = 8
 	affinitySlack = 10 * time.Millisecond
 	sessionPause  = 100 * time.Millisecond
 )
@@ -157,10 +158,18 @@ func (r *Runtime) runScout() {
 	}
 }
 
+// readyLimit: what a node takes and cannot run soon, others find too, and run as well.
+func (r *Runtime) readyLimit() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(readyFloor, readyLimit-r.ready.len())
+}
+
 // findReady asks for instances with something to do.
 func (r *Runtime) findReady(why ask) {
+	limit := r.readyLimit()
 	res, err := r.store.Ready(r.ctx, store.ReadyQuery{
-		Node: r.nodeID(), Names: r.names.readyNames(), Limit: readyLimit, HorizonMS: r.timing.horizon.Milliseconds(),
+		Node: r.nodeID(), Names: r.names.readyNames(), Limit: limit, HorizonMS: r.timing.horizon.Milliseconds(),
 		Skip: func(id string) bool {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -197,7 +206,7 @@ func (r *Runtime) findReady(why ask) {
 	for _, d := range res.Due {
 		r.dueLocked(d.Instance, d.Due)
 	}
-	r.scout.moreReady = len(res.Instances) >= readyLimit
+	r.scout.moreReady = len(res.Instances) >= limit
 	if why&(askWoken|askElsewhere) != 0 {
 		// What another live node committed last is left to it for a moment, then it is anybody's.
 		r.scout.wantLater(r.now() + int64(store.AffinityDelay+affinitySlack))

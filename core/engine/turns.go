@@ -58,8 +58,9 @@ func (r *Runtime) takeTurns(l *lane) {
 			r.mu.Unlock()
 			return
 		}
-		inst := r.ready.pop()
+		inst := r.popReadyLocked()
 		inst.state = running
+		began, loads := r.now(), inst.needsLoad()
 		l.turnOf = inst
 		after := l.ran == inst
 		l.ran = nil
@@ -70,6 +71,9 @@ func (r *Runtime) takeTurns(l *lane) {
 
 		r.mu.Lock()
 		l.turnOf = nil
+		if loads {
+			r.loadTookLocked(began)
+		}
 		if s == nil {
 			r.mu.Unlock()
 			continue
