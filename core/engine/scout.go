@@ -69,8 +69,8 @@ func (s *scoutState) claimLater(at int64) {
 }
 
 const (
-	readyLimit    = 128 // instances taken at once, less those that wait here already
-	readyFloor    = 8
+	readyMost     = 128 // instances taken at once, less those that wait here already
+	readyLeast    = 8
 	affinitySlack = 10 * time.Millisecond
 	sessionPause  = 100 * time.Millisecond
 )
@@ -162,7 +162,7 @@ func (r *Runtime) runScout() {
 func (r *Runtime) readyLimit() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(readyFloor, readyLimit-r.ready.len())
+	return max(readyLeast, readyMost-r.ready.len())
 }
 
 // findReady asks for instances with something to do.

@@ -86,8 +86,9 @@ class _Signals:
         os.set_blocking(write, False)
         return read, write
 
-    def give_back(self, pipe: tuple[int, int]) -> None:
-        drain(pipe[0])  # an abandoned call may have written before it was told
+    def give_back(self, pipe: tuple[int, int], used: bool = True) -> None:
+        if used:
+            drain(pipe[0])  # a call that was given up, or fetched, may have written before it was told
         self._free.append(pipe)
 
 
@@ -160,18 +161,21 @@ class Library:
             outcome = self._call(op, handle, _BLOCK, header, len(header), body, len(body), buffer.data, buffer.size)
             return self._answer(outcome)
         pipe = self.signals.take()
+        used = True  # unless it is known that nothing will be written
         ended = False
         try:
             fd = pipe[1] if _CAN_POLL else _PATIENCE
             outcome = self._call(op, handle, fd, header, len(header), body, len(body), buffer.data, buffer.size)
             if outcome & 3 == PENDING:
                 outcome = self._wait(_ticket(buffer.data), pipe[0])
+            else:
+                used = False
             ended = True
         finally:
             if not ended:
                 # Ctrl-C during the first moments of a call is raised when it has returned, before its outcome is known.
                 self._cancel_told(pipe[1])
-            self.signals.give_back(pipe)
+            self.signals.give_back(pipe, used)
         return self._answer(outcome)
 
     def begin(self, op: int, handle: int, head: Any, body: bytes, fd: int) -> tuple[int, Optional[int]]:
