@@ -171,6 +171,7 @@ func (r *Runtime) freeJobLocked(j *job) {
 	delete(r.runs, j.run)
 	l := j.lane
 	j.ended = r.now()
+	r.stalled = false
 	if s := j.session; s != nil && !j.released {
 		s.running = false
 		s.lastUse = j.ended

@@ -132,7 +132,7 @@ func (r *Runtime) freeSlotsLocked() int {
 		return 0
 	}
 	ahead := 0
-	if r.average > 0 {
+	if r.average > 0 && !r.stalled {
 		ahead = int(float64(r.timing.prefetch) / r.average * float64(min(2, r.opt.WorkerConcurrency)))
 	}
 	free := r.opt.WorkerConcurrency - r.running + min(ahead, r.timing.maxPrefetch)

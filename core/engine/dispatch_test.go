@@ -83,6 +83,9 @@ func TestClaimedJobsThatFindNoLaneGoToOthers(t *testing.T) {
 			t.Fatalf("the other node ran %d", b.Metrics().ActivitySuccess)
 		}
 	}
+	if got := a.Metrics().WorkerDispatcherItemsFetched; got != 56 {
+		t.Errorf("%d jobs claimed: some that were given back were claimed again", got)
+	}
 	close(release)
 	w.completes(t, "wide", "x,x,x,x,x,x")
 }

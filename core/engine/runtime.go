@@ -52,6 +52,7 @@ type Runtime struct {
 	reserved int     // slots promised to claims under way
 	average  float64 // time from start to end of an activity, ns, moving
 	moreJobs bool    // the store may have jobs for this node
+	stalled  bool    // jobs claimed ahead found no lane, and no activity has ended since
 	jobNews  int     // grows with every word of unclaimed jobs
 	sessions sessions
 	suspects suspects

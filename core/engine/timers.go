@@ -190,8 +190,9 @@ func (r *Runtime) longestJobLocked(now int64) int64 {
 	return next
 }
 
-// giveBackUnstartedLocked returns jobs that were claimed and found no lane in time: another node may have one. Those of
-// a session stay, since nobody else may run them.
+// giveBackUnstartedLocked returns jobs that were claimed and found no lane in time: another node may have one. Until an
+// activity ends here no job is claimed ahead, or this node could be the first to claim them again. Those of a session
+// stay, since nobody else may run them.
 func (r *Runtime) giveBackUnstartedLocked(now int64) {
 	before := now - int64(r.timing.startWithin)
 	if r.jobs.len() == 0 || r.jobs.front().claimedAt > before {
@@ -202,6 +203,7 @@ func (r *Runtime) giveBackUnstartedLocked(now int64) {
 			return true
 		}
 		r.settleLocked(settling{job: j})
+		r.stalled = true
 		return false
 	})
 }
