@@ -86,6 +86,11 @@ func (n *news) mark() string {
 func (n *news) notify(ctx context.Context, payload string) error {
 	ctx, cancel := context.WithTimeout(ctx, announceBound)
 	defer cancel()
-	_, err := n.store.pool.Exec(ctx, notify, n.channel, payload)
+	conn, err := n.store.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release(conn)
+	_, err = conn.Exec(ctx, notify, n.channel, payload)
 	return err
 }

@@ -113,14 +113,20 @@ func TestASilentConnectionDoesNotKeepItsPlaceInThePool(t *testing.T) {
 			return try(ctx, p)
 		}
 	}
-	for what, o := range map[string]Options{"in a statement": {MaxConns: 1}, "idle": {MaxConns: 1, configure: idle}} {
+	for what, o := range map[string]Options{
+		"in a statement": {MaxConns: 1}, "in a notification": {MaxConns: 1}, "idle": {MaxConns: 1, configure: idle},
+	} {
 		t.Run(what, func(t *testing.T) {
 			w, through := newWire(t)
 			s := openThrough(t, through, o)
 			l := joinAs(t, s, 600*time.Millisecond) // so that less than silentAfter is left for a look
 			begun := time.Now()
 			w.epoch.Add(1)
-			if err := s.Renew(context.Background(), l); !store.IsRetryable(err) {
+			if what == "in a notification" {
+				if err := s.news.notify(context.Background(), "x"); err == nil {
+					t.Fatal("the connection is not silent")
+				}
+			} else if err := s.Renew(context.Background(), l); !store.IsRetryable(err) {
 				t.Fatal(err)
 			}
 			renewed(t, s, l)

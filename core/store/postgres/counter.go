@@ -109,12 +109,21 @@ func (n *news) compare(r reading) (moved bool) {
 // written are the news that a write may be of. Nodes are looked at with each renewal.
 const written = store.KindReady | store.KindJobs | store.KindLost | store.KindChanged
 
+func (n *news) readCounter(ctx context.Context) (r reading, err error) {
+	ctx, cancel := context.WithTimeout(ctx, announceBound)
+	defer cancel()
+	conn, err := n.store.pool.Acquire(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer release(conn)
+	err = conn.QueryRow(ctx, n.store.sql.in(readCounter), n.counter.asksForNext()).Scan(&r.value, &r.oldest, &r.next)
+	return r, err
+}
+
 // look compares the counter on its own account.
 func (n *news) look(ctx context.Context) (moved bool, err error) {
-	bounded, cancel := context.WithTimeout(ctx, announceBound)
-	defer cancel()
-	var r reading
-	err = n.store.pool.QueryRow(bounded, n.store.sql.in(readCounter), n.counter.asksForNext()).Scan(&r.value, &r.oldest, &r.next)
+	r, err := n.readCounter(ctx)
 	if err != nil {
 		n.counter.forget(time.Now())
 		if ctx.Err() == nil && sqlState(err) != "" && !isPassing(err) {
