@@ -286,8 +286,8 @@ func abandon(ticket uint64) {
 		return
 	}
 	tickets.drop(ticket)
+	c.mute() // before it ends, or it could still tell
 	c.cancel()
-	c.mute()
 }
 
 // abandonTold gives up the calls that would be told of on a descriptor, for a caller whose thread was interrupted before
@@ -296,8 +296,8 @@ func abandonTold(fd int) {
 	for ticket, c := range tickets.parked() {
 		if c.tells(fd) {
 			tickets.drop(ticket)
-			c.cancel()
 			c.mute()
+			c.cancel()
 		}
 	}
 }
