@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/duroxide/duroxide/core/park"
 )
 
 // How a call ended is told in the two low bits of what dx_call and dx_fetch give back; the bits above hold a length.
@@ -212,13 +214,13 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 	}
 	bound := clientBound(code, r)
 	if fd == noDescriptor || isPrompt(code, r) {
-		ctx, cancel := bounded(context.Background(), bound)
+		ctx, cancel := bounded(park.Bound(context.Background()), bound)
 		defer cancel()
 		r.ctx = ctx
 		return deliver(perform(op, r), out)
 	}
 	if !atOnce && (isWait(code) || isWithdrawn(code, r)) {
-		ctx, cancel := context.WithTimeoutCause(context.Background(), callPatience, errImpatient)
+		ctx, cancel := context.WithTimeoutCause(park.Bound(context.Background()), callPatience, errImpatient)
 		r.ctx = ctx
 		res := perform(op, r)
 		cancel()

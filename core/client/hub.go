@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/duroxide/duroxide/core/history"
+	"github.com/duroxide/duroxide/core/park"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -36,13 +37,16 @@ type hub struct {
 	turns  store.TurnReader // nil: the store is none
 }
 
-// waiter is one open wait. changed holds at most one signal: any number of changes is one more look.
+// waiter is one open wait. changed holds at most one signal: any number of changes is one more look. A wait that has its
+// thread waits at the spot instead.
 type waiter struct {
 	instance string
 	life     string // of what is waited for, where this client has just started it; else empty
 	changed  chan struct{}
-	ended    *store.Status // as the store told it; guarded by the hub's mutex
-	done     <-chan struct{}
+	bound    bool // to its thread
+	spot     park.Spot
+	ended    *store.Status   // as the store told it; guarded by the hub's mutex
+	hub      context.Context //nolint:containedctx // until the hub is closed
 }
 
 // begun is an instance that this client starts, or has just started.
@@ -103,13 +107,13 @@ func (h *hub) started(instance, life string, is bool) {
 }
 
 // join opens a wait. pause is how long news are waited for before the first look.
-func (h *hub) join(instance string) (w *waiter, pause time.Duration, err error) {
+func (h *hub) join(ctx context.Context, instance string) (w *waiter, pause time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return nil, 0, store.ErrClosed
 	}
-	w = &waiter{instance: instance, changed: make(chan struct{}, 1), done: h.ctx.Done()}
+	w = &waiter{instance: instance, changed: make(chan struct{}, 1), bound: park.IsBound(ctx), hub: h.ctx}
 	if b := h.starts[instance]; b != nil {
 		delete(h.starts, instance)
 		w.life = b.life
@@ -138,6 +142,9 @@ func (h *hub) part(w *waiter) {
 
 // await waits for a change of the instance, or for the pause when it is not 0.
 func (w *waiter) await(ctx context.Context, pause time.Duration) error {
+	if w.bound {
+		return w.awaitBound(ctx, pause)
+	}
 	var again <-chan time.Time
 	if pause > 0 {
 		t := time.NewTimer(pause)
@@ -151,9 +158,22 @@ func (w *waiter) await(ctx context.Context, pause time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-w.done:
+	case <-w.hub.Done():
 		return store.ErrClosed
 	}
+}
+
+func (w *waiter) awaitBound(ctx context.Context, pause time.Duration) error {
+	defer context.AfterFunc(ctx, w.spot.Wake)()
+	defer context.AfterFunc(w.hub, w.spot.Wake)() //nolint:contextcheck // what ends first
+	w.spot.WaitFor(pause)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case w.hub.Err() != nil:
+		return store.ErrClosed
+	}
+	return nil
 }
 
 // told gives the status with which the instance ended, if the store has told it since the wait began.
@@ -164,6 +184,10 @@ func (h *hub) told(w *waiter) *store.Status {
 }
 
 func (w *waiter) signal() {
+	if w.bound {
+		w.spot.Wake()
+		return
+	}
 	select {
 	case w.changed <- struct{}{}:
 	default:

@@ -45,12 +45,12 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 			{"it was waited for already", func() {
 				h.starting("a")
 				h.started("a", "", true)
-				w, _, _ := h.join("a")
+				w, _, _ := h.join(t.Context(), "a")
 				h.part(w)
 			}, 0, false},
 		} {
 			c.begin()
-			w, pause, err := h.join("a")
+			w, pause, err := h.join(t.Context(), "a")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func TestEndOfAnEarlierLifeIsNotThatOfTheNewOne(t *testing.T) {
 			h.Wake(end(c.early))
 		}
 		h.started("a", "new", true)
-		w, _, err := h.join("a")
+		w, _, err := h.join(t.Context(), "a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestLargeOutputsAreNotKeptForThoseWhoMayWait(t *testing.T) {
 		h.started("a", "life", true)
 		status := &store.Status{Instance: "a", Life: "life", Status: replay.Completed, Output: strings.Repeat("x", c.bytes)}
 		h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{status}})
-		w, pause, err := h.join("a")
+		w, pause, err := h.join(t.Context(), "a")
 		if err != nil || pause != 0 || (h.told(w) != nil) != c.told {
 			t.Errorf("%d bytes: a pause of %v, told %v, %v", c.bytes, pause, h.told(w) != nil, err)
 		}

@@ -58,7 +58,7 @@ func TestManyWaitsLookOnlyAtWhatAnotherProcessHasChanged(t *testing.T) {
 		waits := map[string]*waiter{}
 		for i := range 1000 {
 			id := fmt.Sprintf("i-%d", i)
-			w, _, err := h.join(id)
+			w, _, err := h.join(t.Context(), id)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +96,7 @@ func TestManyWaitsLookOnlyAtWhatAnotherProcessHasChanged(t *testing.T) {
 
 		// Who joins later has not been swept, and is told once.
 		h.part(waits["i-7"])
-		waits["i-7"], _, _ = h.join("i-7")
+		waits["i-7"], _, _ = h.join(t.Context(), "i-7")
 		elsewhere()
 		settle()
 		if told := signalled(waits); len(told) != 1 {
@@ -124,7 +124,7 @@ func TestFewWaitsLookByThemselves(t *testing.T) {
 	h := newHub()
 	table := &turnTable{}
 	h.turns = table
-	w, _, err := h.join("a")
+	w, _, err := h.join(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}

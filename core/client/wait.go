@@ -62,7 +62,7 @@ func isTerminal(s replay.Status) bool { return s == replay.Completed || s == rep
 // wait looks until there is what is waited for: at once, unless the instance was started a moment ago, and again after
 // each change. Storage trouble that may pass is waited out with a look at each further change, and once a retry time.
 func (c *Client) wait(ctx context.Context, instance string, look func(*waiter) (bool, error)) error {
-	w, headStart, err := c.hub.join(instance)
+	w, headStart, err := c.hub.join(ctx, instance)
 	if err != nil {
 		return err
 	}

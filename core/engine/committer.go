@@ -44,7 +44,7 @@ func (r *Runtime) runCommitter() {
 				return
 			}
 		}
-		if r.commit(steps, turns) {
+		if r.commit(nil, steps, turns) {
 			pause = r.timing.retryFirst
 			continue
 		}
@@ -187,14 +187,19 @@ func (r *Runtime) endCommitLocked(s *step) {
 	s.expected = s.expected[:0]
 }
 
-// commit makes a group durable and takes what the store answers. False: the store failed and the group waits in front
-// of the committer to be tried again.
-func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
+// commit makes a group durable and takes what the store answers. A lane that commits by itself looks for work right after
+// that: none is woken for what it will take. False: the store failed and the group waits in front of the committer to be
+// tried again.
+func (r *Runtime) commit(by *lane, steps []*step, turns []store.Turn) bool {
 	r.mu.Lock()
 	node, jobNews := r.node, r.jobNews
 	r.mu.Unlock()
+	ctx := r.ctx
+	if by != nil {
+		ctx = r.laneCtx
+	}
 	begun := r.now()
-	results, err := r.store.CommitTurns(r.ctx, node, turns)
+	results, err := r.store.CommitTurns(ctx, node, turns)
 	took := float64(r.now() - begun)
 	r.meters.commits.Add(1)
 	if err != nil {
@@ -241,7 +246,11 @@ func (r *Runtime) commit(steps []*step, turns []store.Turn) bool {
 		kick(r.drainKick)
 	}
 	r.restLocked()
-	r.spreadLocked()
+	if by == nil {
+		r.spreadLocked()
+	} else {
+		r.spreadSessionsLocked()
+	}
 	r.mu.Unlock()
 	if said {
 		r.flushLogs()

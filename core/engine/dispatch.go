@@ -48,6 +48,11 @@ func (r *Runtime) canRunLocked() bool {
 // spreadLocked wakes lanes for work that nobody is about to take. Whoever adds work, or leaves with some of it, calls
 // it; a lane that is about to call next need not.
 func (r *Runtime) spreadLocked() {
+	r.spreadTurnsLocked()
+	r.spreadJobsLocked()
+}
+
+func (r *Runtime) spreadTurnsLocked() {
 	if r.canTurnLocked() {
 		if !r.turnWake {
 			r.turnWake = r.wakeLaneLocked(wokenForTurns)
@@ -58,6 +63,9 @@ func (r *Runtime) spreadLocked() {
 	} else if r.ready.len() > 0 && r.roles > 0 {
 		r.armTickLocked()
 	}
+}
+
+func (r *Runtime) spreadJobsLocked() {
 	r.spreadSessionsLocked()
 	if r.canRunLocked() && r.jobs.len() > r.jobWakes {
 		// Two lanes do more short activities than eight; the tick wakes more when these turn out to be long.

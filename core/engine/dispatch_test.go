@@ -90,6 +90,33 @@ func TestClaimedJobsThatFindNoLaneGoToOthers(t *testing.T) {
 	w.completes(t, "wide", "x,x,x,x,x,x")
 }
 
+// While an instance is alone its work stays on the lane that has it, and nobody else is woken: to hand it to another
+// thread takes longer than to do it.
+func TestSequenceAloneWakesNobody(t *testing.T) {
+	w := newSetting(t)
+	p := program()
+	const steps = 400
+	p.Orchestration("sequence", func(c *simtest.Context, _ string) (string, error) {
+		for range steps {
+			if _, err := c.Await(c.Activity("work", "")); err != nil {
+				return "", err
+			}
+		}
+		return "done", nil
+	})
+	r := simtest.Start(t, w, p)
+	before := r.Counters()
+	w.start(t, "s", "sequence")
+	w.completes(t, "s", "done")
+	// The clock looks now and then, maybe just between a commit and what its lane takes next.
+	if woken := r.Counters().LanesWoken - before.LanesWoken; woken > steps/10 {
+		t.Errorf("lanes were woken %d times in %d steps", woken, steps)
+	}
+	if looks := r.Counters().ClockLooks - before.ClockLooks; looks > steps/4 {
+		t.Errorf("the clock was woken %d times in %d steps", looks, steps)
+	}
+}
+
 func TestTurnsRunAtOnceWhereThreadsCan(t *testing.T) {
 	w := newSetting(t)
 	p := program()

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
+
+	"github.com/duroxide/duroxide/core/park"
 )
 
 // lane is a thread of the host, lent through RunLane.
@@ -11,7 +13,7 @@ type lane struct {
 	id   int64
 	kind LaneKind
 	host Host
-	wake chan struct{}
+	wake park.Spot
 	// step is when the user code that runs now was entered (see Runtime.now); 0 = none runs.
 	step atomic.Int64
 
@@ -82,7 +84,7 @@ func (r *Runtime) requestLaneLocked(kind LaneKind) {
 
 // RunLane lends the calling thread to the runtime. It returns when the lane is to end; the thread must then end too.
 func (r *Runtime) RunLane(req LaneRequest, host Host) {
-	l := &lane{id: req.ID, kind: req.Kind, host: host, wake: make(chan struct{}, 1)}
+	l := &lane{id: req.ID, kind: req.Kind, host: host}
 	r.mu.Lock()
 	if r.phase == phaseEnded {
 		r.mu.Unlock()
@@ -185,7 +187,10 @@ func (r *Runtime) next(l *lane) (*job, bool) {
 		case r.canTurnLocked():
 			r.roles++
 			l.role, l.slow = true, false
-			r.spreadLocked()
+			if r.ready.len() > 1 { // one is for this lane
+				r.spreadTurnsLocked()
+			}
+			r.spreadJobsLocked()
 			return nil, true
 		case r.canRunLocked():
 			j := r.jobs.pop()
@@ -197,7 +202,7 @@ func (r *Runtime) next(l *lane) (*job, bool) {
 		r.idle = append(r.idle, l)
 		r.restLocked()
 		r.mu.Unlock()
-		<-l.wake
+		l.wake.Wait()
 		r.mu.Lock()
 		switch l.wokenFor {
 		case wokenForTurns:
@@ -220,7 +225,8 @@ func (r *Runtime) wakeLaneLocked(what wokenFor) bool {
 	r.idle[n-1] = nil
 	r.idle = r.idle[:n-1]
 	l.wokenFor = what
-	l.wake <- struct{}{} // never blocks: one lane is woken once for each time it parks
+	l.wake.Wake()
+	r.meters.lanesWoken.Add(1)
 	return true
 }
 

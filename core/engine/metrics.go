@@ -42,6 +42,8 @@ type Counters struct {
 	LeaseWrites     int64 `json:"lease_writes"`     // renewals written
 	AttemptsWritten int64 `json:"attempts_written"` // for suspect work
 	Inline          int64 `json:"inline"`           // turns run on the lane that ran the activity
+	LanesWoken      int64 `json:"lanes_woken"`      // times that a parked lane was woken
+	ClockLooks      int64 `json:"clock_looks"`      // times that the clock was
 	Lanes           int64 `json:"lanes"`            // lanes now
 	Goroutines      int64 `json:"goroutines"`       // of this runtime, now
 	Verified        int64 `json:"verified"`         // live executions replayed for verify_replay
@@ -62,6 +64,7 @@ type meters struct {
 	turns, commits, turnsCommitted, settledAlone, loads         atomic.Int64
 	eventsReplayed, liveTurns, handed, foundByPoll, leaseWrites atomic.Int64
 	attemptsWritten, inline, goroutines, verified, verifyFail   atomic.Int64
+	lanesWoken, clockLooks                                      atomic.Int64
 }
 
 // countCommit counts an applied commit.
@@ -147,6 +150,7 @@ func (r *Runtime) Counters() Counters {
 		SettledAlone: m.settledAlone.Load(), Loads: m.loads.Load(), EventsReplayed: m.eventsReplayed.Load(),
 		LiveTurns: m.liveTurns.Load(), Handed: m.handed.Load(), FoundByPoll: m.foundByPoll.Load(), LeaseWrites: m.leaseWrites.Load(),
 		AttemptsWritten: m.attemptsWritten.Load(), Inline: m.inline.Load(), Lanes: lanes,
+		LanesWoken: m.lanesWoken.Load(), ClockLooks: m.clockLooks.Load(),
 		Goroutines: m.goroutines.Load(), Verified: m.verified.Load(), VerifyFailures: m.verifyFail.Load(), Live: live,
 	}
 }

@@ -138,7 +138,7 @@ func (r *Runtime) loseNodeLocked() {
 			r.running--
 		}
 		if s.lane != nil {
-			kick(s.lane.wake)
+			s.lane.wake.Wake()
 		}
 	}
 	r.sessions.held = map[string]*session{}

@@ -202,7 +202,7 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 			}
 			turns := r.beginCommitLocked([]*step{s})
 			r.mu.Unlock()
-			r.commit([]*step{s}, turns)
+			r.commit(nil, []*step{s}, turns)
 			r.mu.Lock()
 		}
 		return true

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duroxide/duroxide/core/park"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -18,10 +19,11 @@ type Runtime struct {
 	meters meters
 	base   time.Time // zero of the monotonic stamps below
 
-	ctx    context.Context // of all store calls; ends when everything else has
-	cancel context.CancelFunc
-	owned  sync.WaitGroup // the runtime's goroutines
-	done   chan struct{}  // closed when they are to end
+	ctx     context.Context // of all store calls; ends when everything else has
+	laneCtx context.Context // of those that lanes make
+	cancel  context.CancelFunc
+	owned   sync.WaitGroup // the runtime's goroutines
+	done    chan struct{}  // closed when they are to end
 
 	mu      sync.Mutex
 	phase   phase
@@ -175,6 +177,7 @@ func New(s store.Store, o Options) (*Runtime, error) {
 	r.sessions.held = map[string]*session{}
 	r.clock.due = map[string]int64{}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.laneCtx = park.Bound(r.ctx)
 	return r, nil
 }
 

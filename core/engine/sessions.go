@@ -78,7 +78,7 @@ func (r *Runtime) spreadSessionsLocked() {
 		s.begin = s.queue.pop()
 		s.running = true
 		r.running++
-		kick(s.lane.wake)
+		s.lane.wake.Wake()
 	}
 }
 
@@ -134,7 +134,7 @@ func (r *Runtime) runSessionLane(l *lane) {
 			continue
 		}
 		r.mu.Unlock()
-		<-l.wake
+		l.wake.Wait()
 	}
 }
 
@@ -158,7 +158,7 @@ func (r *Runtime) releaseSessionLocked(s *session) {
 	s.over = true
 	r.giveUpSessionLocked(s.id)
 	if s.lane != nil {
-		kick(s.lane.wake)
+		s.lane.wake.Wake()
 	}
 }
 

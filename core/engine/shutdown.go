@@ -59,7 +59,7 @@ func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
 	r.phase = phaseEnded
 	for _, l := range r.lanes {
 		if l.kind == LaneSession {
-			kick(l.wake)
+			l.wake.Wake()
 		}
 	}
 	for r.wakeLaneLocked(wokenForNothing) { // wakes all that are parked

@@ -11,6 +11,7 @@ type clockState struct {
 	due     map[string]int64 // the earliest time of each instance in timers; other entries of it are stale
 	retries []retry
 	wakeAt  int64 // when the clock looks next
+	asked   bool  // to look at some moment, since it looked last
 	ticking bool
 	ahead   time.Duration // of wall time before monotonic time, since the runtime was made
 	slowAt  int64         // when the once-a-second work was done
@@ -75,6 +76,7 @@ func (r *Runtime) timersDropLocked(id string) { delete(r.clock.due, id) }
 
 // armClockLocked makes sure the clock looks at the given monotonic time at the latest.
 func (r *Runtime) armClockLocked(at int64) {
+	r.clock.asked = true
 	if at < r.clock.wakeAt {
 		r.clock.wakeAt = at
 		kick(r.clockKick)
@@ -105,6 +107,7 @@ func (r *Runtime) runClock() {
 		case <-r.done:
 			return
 		}
+		r.meters.clockLooks.Add(1)
 		stamp := r.store.Now()
 		r.mu.Lock()
 		at, slow := r.clockLocked(stamp)
@@ -123,6 +126,11 @@ func (r *Runtime) clockLocked(stamp int64) (at int64, slow bool) {
 	r.noticeJumpLocked()
 	now := r.now()
 	at = now + int64(clockStep)
+	if r.clock.asked {
+		// Jobs and results come and go: looked for so often, none of them has to wake the clock for itself.
+		r.clock.asked = false
+		at = now + int64(r.timing.resultWait)
+	}
 	sooner := func(t int64) {
 		if t != 0 && t < at {
 			at = t

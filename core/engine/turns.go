@@ -98,7 +98,7 @@ func (r *Runtime) takeTurns(l *lane) {
 		steps := []*step{s}
 		turns := r.beginCommitLocked(steps)
 		r.mu.Unlock()
-		r.commit(steps, turns)
+		r.commit(l, steps, turns)
 		return
 	}
 }
@@ -145,7 +145,7 @@ func (r *Runtime) runTurn(l *lane, inst *instance) *step {
 		} else {
 			have = r.blockedTurn(inst.id)
 		}
-		s, err := r.store.Load(r.ctx, inst.id, have)
+		s, err := r.store.Load(r.laneCtx, inst.id, have)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			r.dropLive(inst)

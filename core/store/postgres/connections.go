@@ -2,13 +2,18 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duroxide/duroxide/core/park"
 )
 
 // A server whose packets get lost never says so. The system notices on the connections that wait for it, those that lie
@@ -34,6 +39,30 @@ type sockets struct {
 type socket struct {
 	net.Conn
 	of *sockets
+	// raw is set while answers are waited for on the caller's own thread.
+	raw   syscall.RawConn
+	holds atomic.Bool
+}
+
+// Read implements [net.Conn]. Where the caller is bound to its thread, the thread itself waits for a moment: see package
+// park. That saves 30 us of a round trip on two cores.
+func (c *socket) Read(b []byte) (int, error) {
+	if c.holds.Load() {
+		awaitData(c.raw, park.Hold)
+	}
+	return c.Conn.Read(b)
+}
+
+// holdThread says whether answers to the next call are waited for on its own thread. That is for one call at a time: each
+// takes one of the places that Go has for threads.
+func holdThread(c *pgxpool.Conn, is bool) {
+	inner := c.Conn().PgConn().Conn()
+	if t, ok := inner.(*tls.Conn); ok {
+		inner = t.NetConn()
+	}
+	if s, ok := inner.(*socket); ok && s.raw != nil {
+		s.holds.Store(is)
+	}
 }
 
 // Close implements [net.Conn].
@@ -52,6 +81,12 @@ func (s *sockets) dial(ctx context.Context, network, address string) (net.Conn, 
 		return nil, err
 	}
 	made := &socket{Conn: c, of: s}
+	if raw, ok := c.(syscall.Conn); ok {
+		if made.raw, err = raw.SyscallConn(); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {

@@ -23,6 +23,7 @@ type Store struct {
 	served      served
 	news        *news
 	closed      atomic.Bool
+	calls       atomic.Int32 // under way
 
 	starts   *together[newcomer, beginning]
 	enqueues *together[[]store.Enqueue, []bool]

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/duroxide/duroxide/core/park"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -57,10 +58,13 @@ func (s *Store) write(ctx context.Context, w write) error {
 
 // writeOnce makes one try. It is begun before limit, a part of ctx, is over.
 func (s *Store) writeOnce(ctx, limit context.Context, w write) error {
+	alone := s.calls.Add(1) == 1
+	defer s.calls.Add(-1)
 	conn, err := s.acquire(limit)
 	if err != nil {
 		return s.unavailable(ctx, err)
 	}
+	holdThread(conn, alone && park.IsBound(ctx))
 	c := newSession(conn)
 	end, _ := limit.Deadline()
 	running, cancel := outlive(ctx, time.Until(end), graceAfter)
@@ -178,11 +182,14 @@ func (s *Store) readWithin(ctx context.Context, bound time.Duration, operation s
 }
 
 func (s *Store) readOnce(ctx context.Context, fn func(context.Context, querier) error) error {
+	alone := s.calls.Add(1) == 1
+	defer s.calls.Add(-1)
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer release(conn)
+	holdThread(conn, alone && park.IsBound(ctx))
 	return fn(ctx, newSession(conn))
 }
 
