@@ -20,9 +20,6 @@ const callCommit = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_commit(
 	$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29,
 	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55)`
 
-const callStep = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-	$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)`
-
 // CommitTurns implements [store.Store].
 func (s *Store) CommitTurns(ctx context.Context, node store.NodeID, turns []store.Turn) ([]store.TurnResult, error) {
 	if s.closed.Load() {
@@ -183,16 +180,21 @@ const (
 )
 
 func (c *committing) run(ctx context.Context, conn session) error {
+	if c.call.isStep() && !c.store.seesOlder() {
+		if err := c.runStep(ctx, conn); sqlState(err) != codeMoreThanStep {
+			return err
+		}
+	}
+	return c.runAll(ctx, conn)
+}
+
+func (c *committing) runAll(ctx context.Context, conn session) error {
 	clear(c.results)
 	c.tidings = tidings{}
 	pending := make([]untaken, len(c.turns))
 	unclaimed := len(c.call.work.schedule)
 	sent := c.store.clock.local()
-	sql, args := callCommit, c.call.args
-	if c.call.isStep() {
-		sql, args = callStep, c.call.stepArgs
-	}
-	err := each(ctx, conn, c.store.sql.in(sql), args(conn.call), func(rows pgx.Rows) error {
+	err := each(ctx, conn, c.store.sql.in(callCommit), c.call.args(conn.call), func(rows pgx.Rows) error {
 		var r answerRow
 		var token tokenScanner
 		if err := rows.Scan(&r.what, &r.member, &r.id, &token, &r.a, &r.b, &r.c, &r.d, &r.e, &r.f, &r.g,

@@ -441,33 +441,42 @@ func (c *commitCall) args(call int64) []any {
 	}
 }
 
-// isStep reports whether duroxide_step can make the commit.
+// isStep reports whether duroxide_step can make the commit. It claims nothing but the turn's own job.
 func (c *commitCall) isStep() bool {
-	t := &c.turn
+	t, w := &c.turn, &c.work
 	return len(t.instance) == 1 && !c.mail && !c.inSessions && t.how[0] != howContinued && t.statusVersion[0] == nil && c.rest.onlyRecorded() &&
-		t.open[0] == "[]" && t.used[0] == "[]" && len(c.batch.member) <= 1 && len(c.work.schedule) <= stepJobs
+		t.open[0] == "[]" && t.used[0] == "[]" && len(c.batch.member) <= 1 && len(c.job.id) <= 1 && len(c.message.row) <= 1 &&
+		len(w.schedule) <= 1 && (t.limit[0] == 0 || t.limit[0] == 1 && c.claimsOwn())
 }
 
-// stepJobs is up to how many jobs duroxide_step inserts: one after another, so that many are better inserted together.
-const stepJobs = 4
+// claimsOwn reports whether the only job of the only turn may be claimed as it is inserted.
+func (c *commitCall) claimsOwn() bool {
+	return len(c.work.schedule) == 1 && c.work.claimRank[0] <= c.turn.limit[0]
+}
 
 // stepArgs are the parameters of duroxide_step, in its order.
 func (c *commitCall) stepArgs(call int64) []any {
 	t, w, b := &c.turn, &c.work, &c.batch
-	var first, last *int64
-	var events *string
-	if len(b.member) > 0 {
-		first, last, events = &b.first[0], &b.last[0], &b.events[0]
+	var claimer *string
+	if c.claimsOwn() {
+		claimer = &c.claimer
 	}
 	return []any{
 		c.node, c.lease,
-		t.instance[0], t.life[0], t.expect[0], t.turn[0], t.execution[0], t.node[0], t.name[0], t.version[0], t.next[0], t.begins[0],
-		t.how[0] == howEnded, t.status[0], t.output[0], t.failure[0], list(c.rest.Recorded),
-		list(c.message.row), list(c.job.id), list(c.job.token), first, last, events,
-		list(w.schedule), list(w.name), list(w.input), list(w.tag), list(w.lane), list(w.timeout), list(w.attempt), list(w.retryOf),
-		list(w.claimRank),
-		c.claimer, t.limit[0], uuid(c.token), c.filter.names, c.filter.tags, c.filter.any, c.filter.held, c.mayTake, c.label, call,
+		t.instance[0], t.life[0], t.expect[0], t.turn[0], t.execution[0], t.name[0], t.version[0], t.next[0], t.begins[0],
+		t.how[0] == howEnded, t.status[0], t.output[0], t.failure[0],
+		only(c.message.row), only(c.job.id), only(c.job.token), only(b.first), only(b.last), only(b.events),
+		only(w.schedule), only(w.name), only(w.input), only(w.tag), only(w.lane), only(w.timeout), only(w.attempt), only(w.retryOf),
+		claimer, uuid(c.token), call,
 	}
+}
+
+// only gives the only element, nil when there is none.
+func only[T any](v []T) *T {
+	if len(v) == 0 {
+		return nil
+	}
+	return &v[0]
 }
 
 // list gives an empty array for nil, which would be NULL.

@@ -28,8 +28,8 @@
 // Starts, messages of clients and reads of statuses that come while others are under way share the next call; who is alone
 // never waits for company.
 //
-// A turn that only takes results, appends history and inserts a few jobs goes through duroxide_step, written for single
-// rows; groups and everything else through duroxide_commit, which works on sets.
+// A turn alone that takes at most one result and one message and inserts at most one job goes through duroxide_step, written
+// for single rows; groups and everything else through duroxide_commit, which works on sets.
 //
 // # News
 //

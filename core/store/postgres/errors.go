@@ -16,8 +16,9 @@ import (
 
 // What our own functions raise.
 const (
-	codeJobsLost = "DX001" // a consumed job is no longer claimed
-	codeRunning  = "DX002" // a descendant is still running
+	codeJobsLost     = "DX001" // a consumed job is no longer claimed
+	codeRunning      = "DX002" // a descendant is still running
+	codeMoreThanStep = "DX004" // duroxide_step cannot make the commit
 )
 
 const readOnlyState = "25006"

@@ -203,6 +203,7 @@ func hotOperations(t *testing.T, s *Store, x *steps) []operation {
 		}},
 		{"start, step and end", func() {
 			n++
+			s.older.Store(0)
 			id := "short-" + strconv.Itoa(n)
 			_, err := s.Start(ctx, store.Start{Instance: id, Name: "sequence"})
 			ok(err)

@@ -24,6 +24,7 @@ type Store struct {
 	news        *news
 	closed      atomic.Bool
 	calls       atomic.Int32 // under way
+	older       atomic.Int64 // when a step found older jobs than its own; local clock
 
 	starts   *together[newcomer, beginning]
 	enqueues *together[[]store.Enqueue, []bool]
