@@ -17,7 +17,8 @@ import (
 const (
 	callBegin = `SELECT n.at, b.life, b.message FROM (SELECT {schema}.duroxide_now() AS at) n LEFT JOIN LATERAL
 		{schema}.duroxide_begin(n.at, $1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL, NULL, $9) b ON true`
-	callStart = `SELECT started, at, message, removed, lost_id, lost_token
+	callBeginOne = `SELECT {schema}.duroxide_begin_one($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	callStart    = `SELECT started, at, message, removed, lost_id, lost_token
 		FROM {schema}.duroxide_start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	livesFound = `SELECT i.life FROM {schema}.duroxide_instances i WHERE i.instance = ANY ($1) AND i.life = ANY ($2)`
 )
@@ -114,6 +115,9 @@ func (s *Store) begin(ctx context.Context, all []newcomer) ([]beginning, error) 
 		operation: operation,
 		run: func(ctx context.Context, c session) error {
 			clear(results)
+			if n == 1 {
+				return s.beginOne(ctx, c, &all[0], &results[0])
+			}
 			sent := s.clock.local()
 			args := []any{node, instance, life, turn, name, version, input, delay, c.call}
 			return each(ctx, c, s.sql.in(callBegin), args, func(rows pgx.Rows) error {
@@ -145,6 +149,20 @@ func (s *Store) begin(ctx context.Context, all []newcomer) ([]beginning, error) 
 		},
 	})
 	return results, err
+}
+
+// beginOne starts an instance if its id is not in use, in a call for single rows: what clients start most.
+func (s *Store) beginOne(ctx context.Context, c session, x *newcomer, result *beginning) error {
+	sent := s.clock.local()
+	var answer []int64
+	args := []any{string(x.node), x.Instance, x.life, uuid(x.turn), x.Name, x.Version, x.Input, max(x.DelayMS, 0), c.call}
+	if err := c.QueryRow(ctx, s.sql.in(callBeginOne), args...).Scan(&answer); err != nil || answer == nil {
+		return err
+	}
+	at, message := answer[0], answer[1]
+	s.clock.heard(sent, at)
+	*result = beginning{started: true, at: at, message: message}
+	return nil
 }
 
 // restart starts an instance and deletes one of its id before that has ended.

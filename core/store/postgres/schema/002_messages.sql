@@ -137,9 +137,51 @@ BEGIN
 END
 $duroxide$;
 
--- Inserts instances with their start messages, and the mail that came before them. Gives the lives that began; an id in
--- use begins none. Mail is kept for seven days. Rows are inserted in the order of their ids, so that two who start the same
--- ones do not deadlock. A single one is what clients start most, and takes statements for single rows.
+-- Inserts an instance with its start message, and the mail that came before it. Gives the store's time and the row of the
+-- message; null: the id is in use. Mail is kept for seven days.
+CREATE FUNCTION {{.schema}}.duroxide_begin_one(p_node text, p_instance text, p_life text, p_turn uuid, p_name text, p_version text,
+    p_input text, p_delay bigint, p_call bigint)
+RETURNS bigint[]
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+#variable_conflict use_column
+DECLARE
+    v_now     bigint := {{.schema}}.duroxide_now();
+    v_id      bigint;
+    v_message bigint;
+    v_early   boolean;
+    v_voided  boolean;
+BEGIN
+    INSERT INTO {{.schema}}.duroxide_instances AS i (instance, life, turn, execution, name, version, status, next_event, node,
+        created_at, updated_at, started_at)
+    VALUES (p_instance, p_life, p_turn, 1, p_name, p_version, 'Running', 1, p_node, v_now, v_now, v_now)
+    ON CONFLICT (instance) DO NOTHING RETURNING i.id INTO v_id;
+    IF v_id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    v_message := nextval('{{.literal}}.duroxide_ids');
+    INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, data)
+    VALUES (v_message, v_id, 'start', v_now + p_delay, v_now, 1, p_input);
+    PERFORM pg_advisory_xact_lock(hashtextextended(p_instance, 0));
+    -- As duroxide_confirm does.
+    IF NOT pg_try_advisory_xact_lock(p_call) THEN
+        RAISE EXCEPTION 'the call is being given up' USING ERRCODE = 'DX003';
+    END IF;
+    SELECT EXISTS (SELECT FROM {{.schema}}.duroxide_voided v WHERE v.call = p_call),
+        EXISTS (SELECT FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = p_instance)
+        INTO v_voided, v_early;
+    IF v_voided THEN
+        RAISE EXCEPTION 'the call was given up' USING ERRCODE = 'DX003';
+    END IF;
+    IF v_early THEN
+        PERFORM {{.schema}}.duroxide_take_early(v_now, ARRAY[p_instance]);
+    END IF;
+    RETURN ARRAY[v_now, v_message];
+END
+$duroxide$;
+
+-- Inserts instances as duroxide_begin_one does. Gives the lives that began; an id in use begins none. Rows are inserted in
+-- the order of their ids, so that two who start the same ones do not deadlock.
 CREATE FUNCTION {{.schema}}.duroxide_begin(p_now bigint, b_node text[], b_instance text[], b_life text[], b_turn uuid[], b_name text[],
     b_version text[], b_input text[], b_delay bigint[], b_parent text[], b_parent_life text[], b_parent_execution bigint[],
     b_parent_schedule bigint[], p_call bigint DEFAULT NULL)
@@ -148,62 +190,50 @@ LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enab
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
-    v_id        bigint;
     v_instance  text;
     v_instances text[] := '{}';
     v_sure      boolean;
 BEGIN
-    IF cardinality(b_instance) = 1 THEN
-        INSERT INTO {{.schema}}.duroxide_instances AS i (instance, life, turn, execution, name, version, status, next_event,
-            parent_instance, parent_life, parent_execution, parent_schedule, node, created_at, updated_at, started_at)
-        VALUES (b_instance[1], b_life[1], b_turn[1], 1, b_name[1], b_version[1], 'Running', 1, b_parent[1], b_parent_life[1],
-            b_parent_execution[1], b_parent_schedule[1], b_node[1], p_now, p_now, p_now)
-        ON CONFLICT (instance) DO NOTHING RETURNING i.id INTO v_id;
-        IF v_id IS NULL THEN
-            RETURN;
-        END IF;
-        life := b_life[1]; message := nextval('{{.literal}}.duroxide_ids');
-        INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, data)
-        VALUES (message, v_id, 'start', p_now + b_delay[1], p_now, 1, b_input[1]);
+    FOR life, message, v_instance IN
+        WITH b AS MATERIALIZED (
+            SELECT * FROM unnest(b_node, b_instance, b_life, b_turn, b_name, b_version, b_input, b_delay, b_parent, b_parent_life,
+                b_parent_execution, b_parent_schedule) b(node, instance, life, turn, name, version, input, delay, parent, parent_life,
+                parent_execution, parent_schedule)),
+        born AS (
+            INSERT INTO {{.schema}}.duroxide_instances (instance, life, turn, execution, name, version, status, next_event,
+                parent_instance, parent_life, parent_execution, parent_schedule, node, created_at, updated_at, started_at)
+            SELECT b.instance, b.life, b.turn, 1, b.name, b.version, 'Running', 1, b.parent, b.parent_life, b.parent_execution,
+                b.parent_schedule, b.node, p_now, p_now, p_now
+            FROM b ORDER BY b.instance COLLATE "C"
+            ON CONFLICT (instance) DO NOTHING RETURNING id, instance, life),
+        started AS (
+            INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, data)
+            SELECT nextval('{{.literal}}.duroxide_ids'), born.id, 'start', p_now + b.delay, p_now, 1, b.input
+            FROM born JOIN b ON b.life = born.life RETURNING id, instance_id)
+        SELECT born.life, started.id, born.instance FROM born JOIN started ON started.instance_id = born.id
+    LOOP
+        v_instances := v_instances || v_instance;
         RETURN NEXT;
-        v_instances := b_instance;
-        PERFORM pg_advisory_xact_lock(hashtextextended(b_instance[1], 0));
-    ELSE
-        FOR life, message, v_instance IN
-            WITH b AS MATERIALIZED (
-                SELECT * FROM unnest(b_node, b_instance, b_life, b_turn, b_name, b_version, b_input, b_delay, b_parent, b_parent_life,
-                    b_parent_execution, b_parent_schedule) b(node, instance, life, turn, name, version, input, delay, parent, parent_life,
-                    parent_execution, parent_schedule)),
-            born AS (
-                INSERT INTO {{.schema}}.duroxide_instances (instance, life, turn, execution, name, version, status, next_event,
-                    parent_instance, parent_life, parent_execution, parent_schedule, node, created_at, updated_at, started_at)
-                SELECT b.instance, b.life, b.turn, 1, b.name, b.version, 'Running', 1, b.parent, b.parent_life, b.parent_execution,
-                    b.parent_schedule, b.node, p_now, p_now, p_now
-                FROM b ORDER BY b.instance COLLATE "C"
-                ON CONFLICT (instance) DO NOTHING RETURNING id, instance, life),
-            started AS (
-                INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, execution, data)
-                SELECT nextval('{{.literal}}.duroxide_ids'), born.id, 'start', p_now + b.delay, p_now, 1, b.input
-                FROM born JOIN b ON b.life = born.life RETURNING id, instance_id)
-            SELECT born.life, started.id, born.instance FROM born JOIN started ON started.instance_id = born.id
-        LOOP
-            v_instances := v_instances || v_instance;
-            RETURN NEXT;
-        END LOOP;
-        PERFORM pg_advisory_xact_lock(l.key) FROM (
-            SELECT DISTINCT hashtextextended(i, 0) AS key FROM unnest(v_instances) i ORDER BY 1) l;
-    END IF;
+    END LOOP;
+    PERFORM pg_advisory_xact_lock(l.key) FROM (
+        SELECT DISTINCT hashtextextended(i, 0) AS key FROM unnest(v_instances) i ORDER BY 1) l;
     IF EXISTS (SELECT FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = ANY (v_instances)) THEN
-        WITH mail AS (
-            DELETE FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = ANY (v_instances) RETURNING *)
-        INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, message_id, name, data)
-        SELECT m.id, i.id, 'mail', p_now, m.inserted_at, nullif(m.message_id, ''), m.queue, m.data
-        FROM mail m JOIN {{.schema}}.duroxide_instances i ON i.instance = m.instance WHERE m.inserted_at >= p_now - 604800000;
+        PERFORM {{.schema}}.duroxide_take_early(p_now, v_instances);
     END IF;
     IF p_call IS NOT NULL THEN
         v_sure := {{.schema}}.duroxide_confirm(p_call);
     END IF;
 END
+$duroxide$;
+
+-- Gives instances that have just been inserted the mail that came before them.
+CREATE FUNCTION {{.schema}}.duroxide_take_early(p_now bigint, p_instances text[]) RETURNS void
+LANGUAGE sql SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $duroxide$
+    WITH mail AS (
+        DELETE FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = ANY (p_instances) RETURNING *)
+    INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, message_id, name, data)
+    SELECT m.id, i.id, 'mail', p_now, m.inserted_at, nullif(m.message_id, ''), m.queue, m.data
+    FROM mail m JOIN {{.schema}}.duroxide_instances i ON i.instance = m.instance WHERE m.inserted_at >= p_now - 604800000
 $duroxide$;
 
 -- Settles the mail that somebody came upon while looking for work: what nobody waits for is hidden, and what is left of

@@ -70,13 +70,15 @@ LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enab
 AS $duroxide$
 #variable_conflict use_column
 DECLARE
-    d record;
+    d       record;
+    v_begun bigint[];
 BEGIN
     at := {{.schema}}.duroxide_now();
     FOR attempt IN 1..2 LOOP
-        SELECT b.message INTO message FROM {{.schema}}.duroxide_begin(at, ARRAY[p_node], ARRAY[p_instance], ARRAY[p_life], ARRAY[p_turn],
-            ARRAY[p_name], ARRAY[p_version], ARRAY[p_input], ARRAY[p_delay], NULL, NULL, NULL, NULL) b;
-        started := FOUND;
+        v_begun := {{.schema}}.duroxide_begin_one(p_node, p_instance, p_life, p_turn, p_name, p_version, p_input, p_delay, NULL);
+        started := v_begun IS NOT NULL;
+        at := coalesce(v_begun[1], at);
+        message := v_begun[2];
         EXIT WHEN started OR NOT p_restart OR attempt = 2;
         SELECT * INTO d FROM {{.schema}}.duroxide_delete(p_instance, false);
         EXIT WHEN d.verdict = 'child';
