@@ -85,6 +85,7 @@ func perform(op operation, r *request) (res result) {
 // call is one that runs on a goroutine of its own while its caller waits on a descriptor.
 type call struct {
 	done   chan struct{} // closed when res is set
+	ended  park.Spot     // where the caller waits for that at first
 	res    result
 	cancel context.CancelFunc
 
@@ -109,6 +110,8 @@ type keptSince struct {
 }
 
 var tickets = newDesk()
+
+var promptCalls errands
 
 func newDesk() *desk { return &desk{kept: map[uint64]result{}, running: map[uint64]*call{}} }
 
@@ -230,22 +233,22 @@ func answerCall(code int, r *request, fd int, out []byte) int64 {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &call{done: make(chan struct{}), cancel: cancel, signal: -1}
-	go func() {
+	run := func(ctx context.Context) {
 		defer cancel()
 		within, end := bounded(ctx, bound)
 		defer end()
 		r.ctx = within
 		c.res = perform(op, r)
 		close(c.done)
+		c.ended.Wake()
 		c.tell()
-	}()
-	if !atOnce {
-		patience := time.NewTimer(callPatience)
-		defer patience.Stop()
-		select {
-		case <-c.done:
+	}
+	if atOnce || isWait(code) {
+		go run(ctx)
+	} else {
+		promptCalls.run(func() { run(park.Bound(ctx)) })
+		if c.ended.WaitFor(callPatience) {
 			return deliver(c.res, out)
-		case <-patience.C:
 		}
 	}
 	c.mu.Lock()

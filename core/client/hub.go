@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +18,9 @@ const (
 	// headStart is what an instance gets that this client has just started, before the first look at it. Most short ones end
 	// meanwhile, and their end is told without a look.
 	headStart = 3 * time.Millisecond
+	// endFresh is for how long after its start the end of an instance, as it was told, is taken for what the store would say.
+	// What could change that, a deletion or another start, is told too, by other processes a moment later.
+	endFresh = time.Second
 	// startsKept bounds those that are remembered for it, and endKept the output of one that has ended since: nobody may
 	// ever wait for it.
 	startsKept = 1024
@@ -117,10 +122,12 @@ func (h *hub) join(ctx context.Context, instance string) (w *waiter, pause time.
 	if b := h.starts[instance]; b != nil {
 		delete(h.starts, instance)
 		w.life = b.life
-		if left := headStart - time.Since(b.at); left > 0 {
-			if w.ended = b.ended; !b.over {
-				pause = left
-			}
+		age := time.Since(b.at)
+		if age < endFresh {
+			w.ended = b.ended
+		}
+		if left := headStart - age; left > 0 && !b.over {
+			pause = left
 		}
 	}
 	if h.waits[instance] == nil {
@@ -203,6 +210,7 @@ func (h *hub) Wake(news store.Wake) {
 	defer h.mu.Unlock()
 	if news.Elsewhere {
 		if news.Tells(store.KindChanged) {
+			h.forgetEndsLocked()
 			h.elsewhereLocked()
 		}
 		return
@@ -218,10 +226,18 @@ func (h *hub) Wake(news store.Wake) {
 		}
 	}
 	for _, id := range news.Changed {
+		if b := h.starts[id]; b != nil && b.ended != nil && !slices.ContainsFunc(news.Ended, func(s *store.Status) bool { return s.Instance == id }) {
+			delete(h.starts, id) // that has ended, and changes all the same: it is deleted, or started anew
+		}
 		for w := range h.waits[id] {
 			w.signal()
 		}
 	}
+}
+
+// forgetEndsLocked: another process may have deleted what has ended, or started it anew.
+func (h *hub) forgetEndsLocked() {
+	maps.DeleteFunc(h.starts, func(_ string, b *begun) bool { return b.ended != nil })
 }
 
 func (h *hub) close() {

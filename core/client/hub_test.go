@@ -35,11 +35,37 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
 				h.started("a", "", true)
 			}, 0, true},
+			{"others were started meanwhile", func() {
+				h.starting("a")
+				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
+				h.started("a", "", true)
+				time.Sleep(endFresh - 1) //nolint:forbidigo // of the bubble's clock
+				h.Wake(store.Wake{Changed: []string{"b"}})
+				h.Wake(store.Wake{Elsewhere: true, Kinds: store.KindReady})
+			}, 0, true},
 			{"that is long ago", func() {
 				h.starting("a")
 				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
 				h.started("a", "", true)
-				time.Sleep(headStart) //nolint:forbidigo // of the bubble's clock
+				time.Sleep(endFresh) //nolint:forbidigo // of the bubble's clock
+			}, 0, false},
+			{"it was deleted since", func() {
+				h.starting("a")
+				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
+				h.started("a", "", true)
+				h.Wake(store.Wake{Changed: []string{"a"}})
+			}, 0, false},
+			{"another process may have deleted it", func() {
+				h.starting("a")
+				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
+				h.started("a", "", true)
+				h.Wake(store.Wake{Elsewhere: true, Kinds: store.KindChanged})
+			}, 0, false},
+			{"and whatever it has done", func() {
+				h.starting("a")
+				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
+				h.started("a", "", true)
+				h.Wake(store.Wake{Elsewhere: true})
 			}, 0, false},
 			{"the start failed", func() { h.starting("a"); h.started("a", "", false) }, 0, false},
 			{"it was waited for already", func() {
