@@ -15,12 +15,12 @@ import (
 const (
 	firstRetry = 10 * time.Millisecond
 	lastRetry  = time.Second
-	// headStart is what an instance gets that this client has just started, before the first look at it. Most short ones end
-	// meanwhile, and their end is told without a look.
+	// headStart is what an instance gets before the first look of a wait, when this client has started it no longer than
+	// startFresh ago: its end is told without a look, if it runs in this process.
 	headStart = 3 * time.Millisecond
-	// endFresh is for how long after its start the end of an instance, as it was told, is taken for what the store would say.
-	// What could change that, a deletion or another start, is told too, by other processes a moment later.
-	endFresh = time.Second
+	// startFresh is also for how long the end of an instance, as it was told, is taken for what the store would say. What could
+	// change that, a deletion or another start, is told too, by other processes a moment later.
+	startFresh = time.Second
 	// startsKept bounds those that are remembered for it, and endKept the output of one that has ended since: nobody may
 	// ever wait for it.
 	startsKept = 1024
@@ -122,12 +122,10 @@ func (h *hub) join(ctx context.Context, instance string) (w *waiter, pause time.
 	if b := h.starts[instance]; b != nil {
 		delete(h.starts, instance)
 		w.life = b.life
-		age := time.Since(b.at)
-		if age < endFresh {
-			w.ended = b.ended
-		}
-		if left := headStart - age; left > 0 && !b.over {
-			pause = left
+		if time.Since(b.at) < startFresh {
+			if w.ended = b.ended; !b.over && !endsWithin(ctx, 2*headStart) {
+				pause = headStart
+			}
 		}
 	}
 	if h.waits[instance] == nil {
@@ -135,6 +133,12 @@ func (h *hub) join(ctx context.Context, instance string) (w *waiter, pause time.
 	}
 	h.waits[instance][w] = struct{}{}
 	return w, pause, nil
+}
+
+// endsWithin reports whether so little time is left that there should be a look at once.
+func endsWithin(ctx context.Context, d time.Duration) bool {
+	end, ok := ctx.Deadline()
+	return ok && time.Until(end) < d
 }
 
 func (h *hub) part(w *waiter) {

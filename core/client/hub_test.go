@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -29,7 +30,12 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 				time.Sleep(time.Second) //nolint:forbidigo // of the bubble's clock: the start takes its time
 				h.started("a", "", true)
 				time.Sleep(time.Millisecond) //nolint:forbidigo // of the bubble's clock
-			}, headStart - time.Millisecond, false},
+			}, headStart, false},
+			{"long ago", func() {
+				h.starting("a")
+				h.started("a", "", true)
+				time.Sleep(startFresh) //nolint:forbidigo // of the bubble's clock
+			}, 0, false},
 			{"it has ended while it was started", func() {
 				h.starting("a")
 				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
@@ -39,7 +45,7 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 				h.starting("a")
 				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
 				h.started("a", "", true)
-				time.Sleep(endFresh - 1) //nolint:forbidigo // of the bubble's clock
+				time.Sleep(startFresh - 1) //nolint:forbidigo // of the bubble's clock
 				h.Wake(store.Wake{Changed: []string{"b"}})
 				h.Wake(store.Wake{Elsewhere: true, Kinds: store.KindReady})
 			}, 0, true},
@@ -47,7 +53,7 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 				h.starting("a")
 				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
 				h.started("a", "", true)
-				time.Sleep(endFresh) //nolint:forbidigo // of the bubble's clock
+				time.Sleep(startFresh) //nolint:forbidigo // of the bubble's clock
 			}, 0, false},
 			{"it was deleted since", func() {
 				h.starting("a")
@@ -83,6 +89,15 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 			if pause != c.pause || (h.told(w) != nil) != c.isEnded {
 				t.Errorf("%s: a pause of %v, ended %v", c.name, pause, h.told(w))
 			}
+			h.part(w)
+		}
+		h.starting("a")
+		h.started("a", "", true)
+		hurry, cancel := context.WithTimeout(t.Context(), headStart)
+		defer cancel()
+		if w, pause, _ := h.join(hurry, "a"); pause != 0 {
+			t.Errorf("who waits for %v only gets a look after %v", headStart, pause)
+		} else {
 			h.part(w)
 		}
 		for i := range 3 * startsKept {

@@ -164,16 +164,16 @@ func (w listener) Adopt(name, version string) (store.NodeID, bool) {
 	return r.node, true
 }
 
-// Holds gives the turn of an instance that waits in memory.
-func (w listener) Holds(instance string) (history.Token, bool) {
+// Holds gives life and turn of an instance that waits in memory.
+func (w listener) Holds(instance string) (life string, turn history.Token, ok bool) {
 	r := w.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	inst := r.instances[instance]
 	if r.phase != phaseRunning || inst == nil || inst.state != idle || inst.live == nil || inst.reload {
-		return history.Token{}, false
+		return "", history.Token{}, false
 	}
-	return inst.live.turn, true
+	return inst.live.life, inst.live.turn, true
 }
 
 // Wake takes the news of a commit. It runs on the thread of whoever wrote, which may be a lane of this runtime.

@@ -122,8 +122,8 @@ type Listener interface {
 
 // Holder is a listener that has instances in memory. A write for one of them reads along what its next turn needs.
 type Holder interface {
-	// Holds gives the turn of an instance that would go on at once. Called like Adopt.
-	Holds(instance string) (history.Token, bool)
+	// Holds gives life and turn of an instance that would go on at once. Called like Adopt.
+	Holds(instance string) (life string, turn history.Token, ok bool)
 }
 
 // TurnReader is a store that tells cheaply which of many instances may have changed.

@@ -27,7 +27,9 @@ type commitCall struct {
 		member []int32
 		row    []int64
 	}
-	job struct {
+	last       []int64 // rows of messages that turns consume which end their instances
+	unrecorded bool    // some of those are of clients and leave no event
+	job        struct {
 		member []int32
 		id     []int64
 		token  []pgtype.UUID
@@ -270,8 +272,13 @@ func (c *commitCall) addConsumed(member int, m *replay.Commit) {
 			c.job.id = append(c.job.id, message.JobID)
 			c.job.token = append(c.job.token, uuid(message.JobToken))
 		}
-		if message.Row == 0 || ended(m) {
-			continue // when it has ended all messages go
+		if message.Row == 0 {
+			continue
+		}
+		if ended(m) { // all messages go
+			c.last = append(c.last, message.Row)
+			c.unrecorded = c.unrecorded || message.ID != "" && !slices.Contains(recorded, message.ID)
+			continue
 		}
 		c.message.member = append(c.message.member, int32(member)) //nolint:gosec // at most groupSize
 		c.message.row = append(c.message.row, message.Row)
@@ -445,7 +452,7 @@ func (c *commitCall) args(call int64) []any {
 func (c *commitCall) isStep() bool {
 	t, w := &c.turn, &c.work
 	return len(t.instance) == 1 && !c.mail && !c.inSessions && t.how[0] != howContinued && t.statusVersion[0] == nil && c.rest.onlyRecorded() &&
-		t.open[0] == "[]" && t.used[0] == "[]" && len(c.batch.member) <= 1 && len(c.job.id) <= 1 && len(c.message.row) <= 1 &&
+		t.open[0] == "[]" && t.used[0] == "[]" && len(c.batch.member) <= 1 && len(c.job.id) <= 1 && len(c.message.row)+len(c.last) <= 1 && !c.unrecorded &&
 		len(w.schedule) <= 1 && (t.limit[0] == 0 || t.limit[0] == 1 && c.claimsOwn())
 }
 
@@ -465,7 +472,7 @@ func (c *commitCall) stepArgs(call int64) []any {
 		c.node, c.lease,
 		t.instance[0], t.life[0], t.expect[0], t.turn[0], t.execution[0], t.name[0], t.version[0], t.next[0], t.begins[0],
 		t.how[0] == howEnded, t.status[0], t.output[0], t.failure[0],
-		only(c.message.row), only(c.job.id), only(c.job.token), only(b.first), only(b.last), only(b.events),
+		only(append(c.last, c.message.row...)), only(c.job.id), only(c.job.token), only(b.first), only(b.last), only(b.events),
 		only(w.schedule), only(w.name), only(w.input), only(w.tag), only(w.lane), only(w.timeout), only(w.attempt), only(w.retryOf),
 		claimer, uuid(c.token), call,
 	}

@@ -27,15 +27,23 @@ const messageStored = `SELECT
 const callRaise = `SELECT what, id, n1, n2, n3, n4, t1, t2, t3, t4, t5, turn, used, parent, parent_life, parent_execution, parent_schedule,
 	node, attempts, at FROM {schema}.duroxide_raise($1, $2, $3, $4, $5, $6, $7, $8)`
 
+const callRaiseOne = `SELECT {schema}.duroxide_raise_one($1, $2, $3, $4, $5, $6, $7)`
+
 // raise stores one message for an instance that this process has in memory at a turn, and reads along what its next turn
 // needs.
-func (s *Store) raise(ctx context.Context, e *store.Enqueue, have history.Token) (stored bool, err error) {
+func (s *Store) raise(ctx context.Context, e *store.Enqueue, life string, have history.Token) (stored bool, err error) {
 	m := &e.Message
 	var t tidings
 	err = s.write(ctx, write{
 		operation: "enqueue",
 		run: func(ctx context.Context, c session) error {
 			t, stored = tidings{}, false
+			if m.Kind != history.MsgMail {
+				if done, err := s.raiseOne(ctx, c, e, life, have, &t); done || err != nil {
+					stored = done
+					return err
+				}
+			}
 			l := loading{snapshot: &store.Snapshot{Instance: e.Instance}}
 			sent := s.clock.local()
 			args := []any{int64(earlyMailLimit), e.Instance, m.Kind.String(), m.ID, m.Name, optional(m.Data), uuid(have), c.call}
@@ -69,6 +77,23 @@ func (s *Store) raise(ctx context.Context, e *store.Enqueue, have history.Token)
 	}
 	s.tell(&t)
 	return stored, nil
+}
+
+// raiseOne stores a message for an instance of which nothing else waits, if that is so.
+func (s *Store) raiseOne(ctx context.Context, c session, e *store.Enqueue, life string, have history.Token, t *tidings) (done bool, err error) {
+	m := e.Message
+	var answer []int64
+	sent := s.clock.local()
+	args := []any{e.Instance, m.Kind.String(), m.ID, m.Name, optional(m.Data), uuid(have), c.call}
+	if err := c.QueryRow(ctx, s.sql.in(callRaiseOne), args...).Scan(&answer); err != nil || answer == nil {
+		return false, err
+	}
+	at, nextDue := answer[0], answer[2]
+	s.clock.heard(sent, at)
+	m.Row, m.VisibleAt, m.InsertedAt = answer[1], at, at
+	t.Ready = append(t.Ready, e.Instance) // only here: this process goes on with it
+	t.Loaded = append(t.Loaded, &store.Snapshot{Instance: e.Instance, Life: life, Turn: have, Messages: []history.Message{m}, NextDue: nextDue})
+	return true, nil
 }
 
 // Enqueue implements [store.Store].
@@ -107,8 +132,8 @@ func (s *Store) enqueueAll(ctx context.Context, calls [][]store.Enqueue) ([][]bo
 
 func (s *Store) enqueue(ctx context.Context, messages []store.Enqueue) ([]bool, error) {
 	if len(messages) == 1 && messages[0].Message.ID != "" {
-		if turn, ok := s.news.listeners.holds(messages[0].Instance); ok {
-			stored, err := s.raise(ctx, &messages[0], turn)
+		if life, turn, ok := s.news.listeners.holds(messages[0].Instance); ok {
+			stored, err := s.raise(ctx, &messages[0], life, turn)
 			return []bool{stored}, err
 		}
 	}

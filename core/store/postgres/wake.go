@@ -114,18 +114,18 @@ func (s *listeners) adopt(name, version string) (by *listener, node store.NodeID
 }
 
 // holds asks who has an instance in memory.
-func (s *listeners) holds(instance string) (turn history.Token, ok bool) {
+func (s *listeners) holds(instance string) (life string, turn history.Token, ok bool) {
 	for _, l := range s.list() {
 		l.call(func(to store.Listener) {
 			if holder, can := to.(store.Holder); can {
-				turn, ok = holder.Holds(instance)
+				life, turn, ok = holder.Holds(instance)
 			}
 		})
 		if ok {
-			return turn, true
+			return life, turn, true
 		}
 	}
-	return history.Token{}, false
+	return "", history.Token{}, false
 }
 
 var kindLetters = []struct {

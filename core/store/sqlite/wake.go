@@ -125,7 +125,7 @@ func (f *file) holds(instance string) (turn history.Token, ok bool) {
 		if !can || !l.enter() {
 			continue
 		}
-		turn, ok = holder.Holds(instance)
+		_, turn, ok = holder.Holds(instance)
 		l.leave()
 		if ok {
 			return turn, true
