@@ -10,7 +10,7 @@ const leastProcs = 4
 // ballast counts as live memory and is never touched, so that it takes none. Without it Go collects each time that 4 MB have
 // been allocated, on a busy store dozens of times a second: with 300 workflows open on PostgreSQL that took a sixth of the
 // throughput. Garbage may grow to about its size.
-var ballast []byte
+var ballast []byte //nolint:unused // kept, that is all
 
 const ballastSize = 32 << 20
 
