@@ -89,13 +89,13 @@ func TestWhatIsHandedOverWithAMessageIsWhatWouldBeRead(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newStore(t)
-			x := newSteps(t, s, 1)
+			s := newStore(t)       //nolint:contextcheck // tests clean up on their own time
+			x := newSteps(t, s, 1) //nolint:contextcheck // tests clean up on their own time
 			if c.before != nil {
 				c.before(t, s, x)
 			}
 			k := keeper{instance: "instance-0", life: x.turns[0].Life, turn: x.turns[0].New, heard: new(store.Wake)}
-			defer s.Listen(k)()
+			defer s.Listen(k)() //nolint:contextcheck // it ends with the test
 			stored, err := s.Enqueue(ctx, []store.Enqueue{{Instance: "instance-0", Message: c.message}})
 			if err != nil || stored[0] != c.stored {
 				t.Fatalf("stored %v, want %v; %v", stored, c.stored, err)
