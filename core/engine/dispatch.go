@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
@@ -201,7 +203,7 @@ func (w listener) Wake(news store.Wake) {
 		}
 	}
 	for _, id := range news.Ready {
-		if news.Started != nil && news.Started.Instance == id || r.loadedLocked(id, news.Loaded) {
+		if news.Started != nil && news.Started.Instance == id || r.loadedLocked(id, news.Loaded) || r.deliveredLocked(id, news.Delivered) {
 			continue
 		}
 		r.newsLocked(id)
@@ -252,6 +254,35 @@ func (r *Runtime) loadedLocked(id string, loaded []*store.Snapshot) bool {
 		return true
 	}
 	return false
+}
+
+// deliveredLocked takes results that were stored for an instance which waits in memory for its next turn. What else waits for
+// it in the store comes in with that turn's commit, as it does with results that were not stored.
+func (r *Runtime) deliveredLocked(id string, all []store.Delivered) bool {
+	inst := r.instances[id]
+	if inst == nil || inst.live == nil || inst.snapshot != nil || inst.reload || inst.state != idle && inst.state != ready {
+		return false
+	}
+	var fresh []history.Message
+	for i := range all {
+		m := &all[i].Message
+		if all[i].Instance != id {
+			continue
+		}
+		if m.Life != inst.live.life || m.Execution != inst.live.exec {
+			return false
+		}
+		if !slices.ContainsFunc(inst.untaken, func(known history.Message) bool { return known.Row == m.Row }) {
+			fresh = append(fresh, *m)
+		}
+	}
+	if len(fresh) == 0 {
+		return false
+	}
+	inst.untaken = store.Order(append(slices.Clone(inst.untaken), fresh...))
+	r.meters.handed.Add(int64(len(fresh)))
+	r.readyLocked(inst)
+	return true
 }
 
 // newsLocked: the store has something new for the instance. One this node does not work on may be another's: the

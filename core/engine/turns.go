@@ -129,7 +129,7 @@ func (r *Runtime) runTurn(l *lane, inst *instance) *step {
 		j.state = jobTaken
 	}
 	// A timer that was due before a result came goes before it, also when the clock has not looked since.
-	reload := inst.reload || (len(results) > 0 && r.isDueLocked(inst.id, stamp))
+	reload := inst.reload || (len(results)+len(inst.untaken) > 0 && r.isDueLocked(inst.id, stamp))
 	snap, live, untaken := inst.snapshot, inst.live, inst.untaken
 	unstorable := inst.unstorable
 	inst.reload, inst.snapshot, inst.unstorable = false, nil, ""

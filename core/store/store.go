@@ -141,6 +141,9 @@ type Wake struct {
 	// Loaded are instances among Ready as the write left them, for the listener that said it holds them: what Load would
 	// give for the turn that it has, without asking.
 	Loaded []*Snapshot
+	// Delivered are results of activities that were stored for instances among Ready, where the store had them at hand: who
+	// has the instance in memory need not read them.
+	Delivered []Delivered
 	// Due are instances with a message due later, and when (ms).
 	Due []DueInstance
 	// Jobs: unclaimed jobs were inserted or given back.
@@ -157,6 +160,12 @@ type Wake struct {
 	Kinds     Kinds
 	// Notice is for the log: something about the store that people should know. Each listener is told once.
 	Notice string
+}
+
+// Delivered is a message as it was stored for an instance, due now.
+type Delivered struct {
+	Instance string
+	Message  history.Message
 }
 
 // Kinds of news from other processes.

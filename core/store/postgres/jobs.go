@@ -30,7 +30,7 @@ const (
 
 var callSettle = kept{
 	statement: `SELECT * FROM {schema}.duroxide_settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-	columns:   `ord integer, instance text, stored boolean, visible_at bigint, at bigint`,
+	columns:   `ord integer, instance text, stored boolean, visible_at bigint, at bigint, message bigint`,
 }
 
 // filter is a claim as the database takes it.
@@ -141,9 +141,9 @@ func (s *Store) SettleJobs(ctx context.Context, settlements []store.Settlement) 
 		var ord int
 		var instance *string
 		var stored bool
-		var visible *int64
+		var visible, row *int64
 		var at int64
-		if err := rows.Scan(&ord, &instance, &stored, &visible, &at); err != nil {
+		if err := rows.Scan(&ord, &instance, &stored, &visible, &at, &row); err != nil {
 			return err
 		}
 		settled[ord-1] = true
@@ -151,6 +151,11 @@ func (s *Store) SettleJobs(ctx context.Context, settlements []store.Settlement) 
 			t.jobs()
 		} else if stored {
 			t.delivered(value(instance), value(visible), at)
+			if value(visible) <= at {
+				t.Delivered = append(t.Delivered, store.Delivered{
+					Instance: value(instance), Message: asStored(settlements[ord-1].Result, value(row), at),
+				})
+			}
 		}
 		return nil
 	})
@@ -159,6 +164,14 @@ func (s *Store) SettleJobs(ctx context.Context, settlements []store.Settlement) 
 	}
 	s.tell(&t)
 	return settled, nil
+}
+
+// asStored gives a result as the message that it has become.
+func asStored(result *history.Message, row, at int64) history.Message {
+	m := *result
+	m.Row, m.JobID, m.JobToken, m.VisibleAt, m.InsertedAt = row, 0, history.Token{}, at, at
+	m.Data = storable(m.Data)
+	return m
 }
 
 // LostJobs implements [store.Store].

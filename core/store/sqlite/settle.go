@@ -5,6 +5,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -77,8 +78,11 @@ func (t *tx) settle(s *store.Settlement) (bool, error) {
 		return false, err
 	}
 	message := *s.Result
-	message.JobID = 0
-	_, err = t.deliver(instance, &message)
+	message.JobID, message.JobToken = 0, history.Token{}
+	stored, err := t.deliver(instance, &message)
+	if stored && message.VisibleAt <= t.now {
+		t.wake.Delivered = append(t.wake.Delivered, store.Delivered{Instance: instance, Message: message})
+	}
 	return err == nil, err
 }
 

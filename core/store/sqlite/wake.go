@@ -157,6 +157,7 @@ func (f *file) tell(group []*member) {
 		merged.Changed = append(merged.Changed, m.wake.Changed...)
 		merged.Ended = append(merged.Ended, m.wake.Ended...)
 		merged.Loaded = append(merged.Loaded, m.wake.Loaded...)
+		merged.Delivered = append(merged.Delivered, m.wake.Delivered...)
 		merged.Jobs = merged.Jobs || m.wake.Jobs
 	}
 	if merged.Jobs || len(merged.Ready)+len(merged.Due)+len(merged.LostJobs)+len(merged.Changed) > 0 {

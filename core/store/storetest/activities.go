@@ -82,10 +82,16 @@ var activities = []scenario{
 		f := h.running("a")
 		f.jobs(replay.Job{})
 		job := h.claimed(claim(nodeA, 1))[0]
+		e := h.listen(false)
 		settled, err := h.s.SettleJobs(h.ctx, []store.Settlement{{Job: job.JobRef, Result: completed(&job)}})
 		h.ok(err)
 		equal(h, "settled", settled[0], true)
 		s := h.load("a")
+		w := e.take()
+		equalLists(h, "ready", w.Ready, []string{"a"})
+		equal(h, "delivered", len(w.Delivered), 1)
+		equal(h, "delivered to", w.Delivered[0].Instance, "a")
+		equal(h, "delivered message", w.Delivered[0].Message, s.Messages[0])
 		equalLists(h, "messages", kinds(s.Messages), []string{"activity_completed"})
 		equal(h, "answers", s.Messages[0].Source, job.Schedule)
 		equal(h, "result", s.Messages[0].Data, `"done"`)
@@ -93,6 +99,7 @@ var activities = []scenario{
 		settled, err = h.s.SettleJobs(h.ctx, []store.Settlement{{Job: job.JobRef, Result: completed(&job)}})
 		h.ok(err)
 		equal(h, "a second time", settled[0], false)
+		equal(h, "delivered a second time", len(e.take().Delivered), 0)
 	}},
 	{"a failure survives settling", func(h *harness) {
 		h.join(store.Node{ID: nodeA})
@@ -101,9 +108,15 @@ var activities = []scenario{
 		job := h.claimed(claim(nodeA, 1))[0]
 		m := completed(&job)
 		m.Kind, m.Data, m.Failure = history.MsgActivityFailed, "", &history.Failure{Kind: history.ActivityError, Message: "no", Type: "E", NonRetryable: true}
+		e := h.listen(false)
 		_, err := h.s.SettleJobs(h.ctx, []store.Settlement{{Job: job.JobRef, Result: m}})
 		h.ok(err)
-		equal(h, "failure", *h.load("a").Messages[0].Failure, *m.Failure)
+		read := h.load("a").Messages[0]
+		equal(h, "failure", *read.Failure, *m.Failure)
+		delivered := e.take().Delivered[0].Message
+		equal(h, "failure delivered", *delivered.Failure, *read.Failure)
+		delivered.Failure, read.Failure = nil, nil
+		equal(h, "delivered", delivered, read)
 	}},
 	{"a job given back keeps its place, or waits its delay", func(h *harness) {
 		h.join(store.Node{ID: nodeA})

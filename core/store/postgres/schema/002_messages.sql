@@ -63,7 +63,7 @@ $duroxide$;
 -- wait for it, but a cancel brings the start forward: the execution has to begin before it can end.
 CREATE FUNCTION {{.schema}}.duroxide_deliver(p_now bigint, d_instance text[], d_life text[], d_execution bigint[], d_kind text[],
     d_message_id text[], d_source bigint[], d_name text[], d_data text[], d_failure text[])
-RETURNS TABLE (ord integer, found boolean, stored boolean, visible_at bigint)
+RETURNS TABLE (ord integer, found boolean, stored boolean, visible_at bigint, id bigint)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 #variable_conflict use_column
@@ -80,19 +80,21 @@ BEGIN
         FROM unnest(d_instance, d_life, d_execution, d_kind, d_message_id, d_source, d_name, d_data, d_failure)
             WITH ORDINALITY AS d(instance, life, execution, kind, message_id, source, name, data, failure, ord)
             LEFT JOIN {{.schema}}.duroxide_instances i ON i.instance = d.instance),
+    n AS MATERIALIZED (
+        SELECT r.ord, nextval('{{.literal}}.duroxide_ids') AS id FROM (SELECT r.ord FROM r WHERE r.ok ORDER BY r.ord) r),
     added AS (
         INSERT INTO {{.schema}}.duroxide_messages (id, instance_id, kind, visible_at, inserted_at, message_id, execution, source,
             name, data, failure)
-        SELECT nextval('{{.literal}}.duroxide_ids'), r.instance_id, r.kind,
+        SELECT n.id, r.instance_id, r.kind,
             CASE WHEN r.kind = 'cancel' THEN p_now ELSE coalesce(r.start_due, p_now) END, p_now, r.message_id, r.execution,
             r.source, r.name, r.data, r.failure
-        FROM (SELECT * FROM r WHERE r.ok ORDER BY r.ord) r),
+        FROM n JOIN r ON r.ord = n.ord),
     advanced AS (
         UPDATE {{.schema}}.duroxide_messages m SET visible_at = p_now
         WHERE m.kind = 'start' AND m.kind <> 'mail' AND m.visible_at > p_now
             AND m.instance_id IN (SELECT r.instance_id FROM r WHERE r.ok AND r.kind = 'cancel' AND r.start_due IS NOT NULL))
     SELECT r.ord::integer, r.instance_id IS NOT NULL, r.ok,
-        CASE WHEN r.kind = 'cancel' THEN p_now ELSE coalesce(r.start_due, p_now) END FROM r;
+        CASE WHEN r.kind = 'cancel' THEN p_now ELSE coalesce(r.start_due, p_now) END, n.id FROM r LEFT JOIN n ON n.ord = r.ord;
 END
 $duroxide$;
 

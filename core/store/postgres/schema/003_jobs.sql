@@ -106,7 +106,7 @@ $duroxide$;
 -- left alone.
 CREATE FUNCTION {{.schema}}.duroxide_settle(s_id bigint[], s_token uuid[], s_back boolean[], s_delay bigint[], s_counted boolean[],
     s_life text[], s_execution bigint[], s_kind text[], s_source bigint[], s_data text[], s_failure text[])
-RETURNS TABLE (ord integer, instance text, stored boolean, visible_at bigint, at bigint)
+RETURNS TABLE (ord integer, instance text, stored boolean, visible_at bigint, at bigint, message bigint)
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $duroxide$
 #variable_conflict use_column
 DECLARE
@@ -123,7 +123,7 @@ BEGIN
             attempts = CASE WHEN s.counted THEN j.attempts ELSE greatest(j.attempts - 1, 0) END
         FROM unnest(s_id, s_token, s_back, s_delay, s_counted) WITH ORDINALITY AS s(id, token, back, delay, counted, ord)
         WHERE s.back AND j.id = s.id AND j.token = s.token RETURNING s.ord)
-    SELECT g.ord::integer, NULL::text, false, NULL::bigint, v_now FROM given g;
+    SELECT g.ord::integer, NULL::text, false, NULL::bigint, v_now, NULL::bigint FROM given g;
     IF NOT false = ANY (s_back) THEN
         RETURN;
     END IF;
@@ -136,7 +136,7 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT v_ord[d.ord], v_instance[d.ord], d.stored, d.visible_at, v_now
+    SELECT v_ord[d.ord], v_instance[d.ord], d.stored, d.visible_at, v_now, d.id
     FROM {{.schema}}.duroxide_deliver(v_now, v_instance,
         ARRAY(SELECT s_life[o] FROM unnest(v_ord) o), ARRAY(SELECT s_execution[o] FROM unnest(v_ord) o),
         ARRAY(SELECT s_kind[o] FROM unnest(v_ord) o), ARRAY(SELECT NULL::text FROM unnest(v_ord) o),
