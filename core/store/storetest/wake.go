@@ -24,6 +24,7 @@ func (e *ear) Wake(w store.Wake) {
 		e.heard.Started = w.Started
 	}
 	e.heard.Ready = append(e.heard.Ready, w.Ready...)
+	e.heard.Delivered = append(e.heard.Delivered, w.Delivered...)
 	e.heard.Due = append(e.heard.Due, w.Due...)
 	e.heard.LostJobs = append(e.heard.LostJobs, w.LostJobs...)
 	e.heard.Changed = append(e.heard.Changed, w.Changed...)
