@@ -17,6 +17,11 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
 		ended := &store.Status{Instance: "a", Status: replay.Completed, Output: "x"}
+		endsSoon := func() {
+			h.starting("a")
+			h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
+			h.started("a", "", true)
+		}
 		for _, c := range []struct {
 			name    string
 			begin   func()
@@ -36,41 +41,27 @@ func TestInstancesStartedAMomentAgoAreNotLookedAtAtOnce(t *testing.T) {
 				h.started("a", "", true)
 				time.Sleep(startFresh) //nolint:forbidigo // of the bubble's clock
 			}, 0, false},
-			{"it has ended while it was started", func() {
-				h.starting("a")
-				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
-				h.started("a", "", true)
-			}, 0, true},
+			{"it has ended while it was started", endsSoon, 0, true},
 			{"others were started meanwhile", func() {
-				h.starting("a")
-				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
-				h.started("a", "", true)
+				endsSoon()
 				time.Sleep(startFresh - 1) //nolint:forbidigo // of the bubble's clock
 				h.Wake(store.Wake{Changed: []string{"b"}})
 				h.Wake(store.Wake{Elsewhere: true, Kinds: store.KindReady})
 			}, 0, true},
 			{"that is long ago", func() {
-				h.starting("a")
-				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
-				h.started("a", "", true)
+				endsSoon()
 				time.Sleep(startFresh) //nolint:forbidigo // of the bubble's clock
 			}, 0, false},
 			{"it was deleted since", func() {
-				h.starting("a")
-				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
-				h.started("a", "", true)
+				endsSoon()
 				h.Wake(store.Wake{Changed: []string{"a"}})
 			}, 0, false},
 			{"another process may have deleted it", func() {
-				h.starting("a")
-				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
-				h.started("a", "", true)
+				endsSoon()
 				h.Wake(store.Wake{Elsewhere: true, Kinds: store.KindChanged})
 			}, 0, false},
 			{"and whatever it has done", func() {
-				h.starting("a")
-				h.Wake(store.Wake{Changed: []string{"a"}, Ended: []*store.Status{ended}})
-				h.started("a", "", true)
+				endsSoon()
 				h.Wake(store.Wake{Elsewhere: true})
 			}, 0, false},
 			{"the start failed", func() { h.starting("a"); h.started("a", "", false) }, 0, false},

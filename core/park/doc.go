@@ -17,8 +17,8 @@ const Hold = 2 * time.Millisecond
 
 type boundKey struct{}
 
-// Bound marks what is done with a context as done by a goroutine that is bound to its thread. A plain one must not wait at
-// a spot: it would keep a thread for itself.
+// Bound marks what is done with a context as done by a goroutine that is bound to its thread, or by one of few. Where many
+// plain ones wait, each would keep a thread for the time of Hold.
 func Bound(ctx context.Context) context.Context { return context.WithValue(ctx, boundKey{}, true) }
 
 // IsBound reports whether a context was marked by Bound.
