@@ -38,10 +38,9 @@ type sockets struct {
 // socket forgets itself when it is closed.
 type socket struct {
 	net.Conn
-	of *sockets
-	// raw is set while answers are waited for on the caller's own thread.
-	raw   syscall.RawConn
-	holds atomic.Bool
+	of    *sockets
+	raw   syscall.RawConn // nil where there is none to wait on
+	holds atomic.Bool     // answers are waited for on the caller's own thread
 }
 
 // Read implements [net.Conn]. Where the caller is bound to its thread, the thread itself waits for a moment: see package
@@ -53,8 +52,8 @@ func (c *socket) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// holdThread says whether answers to the next call are waited for on its own thread. That is for one call at a time: each
-// takes one of the places that Go has for threads.
+// holdThread says whether answers on the connection are waited for on the caller's own thread. That is for one call at a
+// time: each takes one of the places that Go has for threads.
 func holdThread(c *pgxpool.Conn, is bool) {
 	inner := c.Conn().PgConn().Conn()
 	if t, ok := inner.(*tls.Conn); ok {
@@ -133,6 +132,27 @@ func (s *Store) dropIdle(ctx context.Context) {
 	for _, c := range s.pool.AcquireAllIdle(ctx) {
 		_ = c.Hijack().PgConn().Conn().Close()
 	}
+}
+
+// lend gives a connection for one call, and what gives it back.
+func (s *Store) lend(ctx context.Context) (c *pgxpool.Conn, giveBack func(), err error) {
+	alone := s.calls.Add(1) == 1
+	c, err = s.acquire(ctx)
+	if err != nil {
+		s.calls.Add(-1)
+		return nil, nil, err
+	}
+	held := alone && park.IsBound(ctx)
+	if held {
+		holdThread(c, true)
+	}
+	return c, func() {
+		if held {
+			holdThread(c, false)
+		}
+		release(c)
+		s.calls.Add(-1)
+	}, nil
 }
 
 // release gives a connection back.

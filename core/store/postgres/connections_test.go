@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/duroxide/duroxide/core/park"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -181,6 +182,55 @@ func TestCloseEndsThoughTheServerIsSilent(t *testing.T) {
 			}
 		case <-time.After(20 * time.Second):
 			t.Fatalf("%s never ends", end.of)
+		}
+	}
+}
+
+// A bound thread waits for its answer itself while nobody else asks, and whoever gets its connection next does not.
+func TestOnlyLoneCallsOfBoundThreadsHoldThem(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	holds := func(c *pgxpool.Conn) bool {
+		t.Helper()
+		inner, ok := c.Conn().PgConn().Conn().(*socket)
+		if !ok {
+			t.Fatalf("the connection is a %T", c.Conn().PgConn().Conn())
+		}
+		return inner.holds.Load()
+	}
+	for _, c := range []struct {
+		name   string
+		ctx    context.Context //nolint:containedctx // of the call
+		beside bool
+		holds  bool
+	}{
+		{"bound", park.Bound(ctx), false, true},
+		{"bound, another beside it", park.Bound(ctx), true, true},
+		{"plain", ctx, false, false},
+	} {
+		first, giveBack, err := s.lend(c.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := holds(first); got != c.holds {
+			t.Errorf("%s: holds %v", c.name, got)
+		}
+		if c.beside {
+			second, giveBack, err := s.lend(c.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if holds(second) {
+				t.Errorf("%s: the second holds too", c.name)
+			}
+			giveBack()
+		}
+		giveBack()
+		for _, idle := range s.pool.AcquireAllIdle(ctx) {
+			if holds(idle) {
+				t.Errorf("%s: an idle connection holds", c.name)
+			}
+			idle.Release()
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/duroxide/duroxide/core/park"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -58,13 +57,10 @@ func (s *Store) write(ctx context.Context, w write) error {
 
 // writeOnce makes one try. It is begun before limit, a part of ctx, is over.
 func (s *Store) writeOnce(ctx, limit context.Context, w write) error {
-	alone := s.calls.Add(1) == 1
-	defer s.calls.Add(-1)
-	conn, err := s.acquire(limit)
+	conn, giveBack, err := s.lend(limit)
 	if err != nil {
 		return s.unavailable(ctx, err)
 	}
-	holdThread(conn, alone && park.IsBound(ctx))
 	c := newSession(conn)
 	end, _ := limit.Deadline()
 	running, cancel := outlive(ctx, time.Until(end), graceAfter)
@@ -78,7 +74,7 @@ func (s *Store) writeOnce(ctx, limit context.Context, w write) error {
 		// The primary has become a standby. The next connection looks for the new one.
 		_ = conn.Conn().Close(ctx)
 	}
-	release(conn)
+	giveBack()
 	if err == nil || isAnswer(err) || isUndone(err) {
 		return err
 	}
@@ -182,14 +178,11 @@ func (s *Store) readWithin(ctx context.Context, bound time.Duration, operation s
 }
 
 func (s *Store) readOnce(ctx context.Context, fn func(context.Context, querier) error) error {
-	alone := s.calls.Add(1) == 1
-	defer s.calls.Add(-1)
-	conn, err := s.acquire(ctx)
+	conn, giveBack, err := s.lend(ctx)
 	if err != nil {
 		return err
 	}
-	defer release(conn)
-	holdThread(conn, alone && park.IsBound(ctx))
+	defer giveBack()
 	return fn(ctx, newSession(conn))
 }
 
