@@ -3,7 +3,9 @@ package postgres
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/duroxide/duroxide/core/history"
@@ -11,22 +13,34 @@ import (
 	"github.com/duroxide/duroxide/core/store"
 )
 
-// keeper has one instance in memory, and collects what it is told.
+// keeper has one instance in memory, and collects what it is told: by whoever raises, and by the watch for other processes.
 type keeper struct {
 	instance, life string
 	turn           history.Token
-	heard          *store.Wake
+
+	mu     sync.Mutex
+	ready  []string
+	loaded []*store.Snapshot
 }
 
-func (k keeper) Adopt(string, string) (store.NodeID, bool) { return "", false }
+func (k *keeper) Adopt(string, string) (store.NodeID, bool) { return "", false }
 
-func (k keeper) Holds(instance string) (life string, turn history.Token, ok bool) {
+func (k *keeper) Holds(instance string) (life string, turn history.Token, ok bool) {
 	return k.life, k.turn, instance == k.instance
 }
 
-func (k keeper) Wake(w store.Wake) {
-	k.heard.Ready = append(k.heard.Ready, w.Ready...)
-	k.heard.Loaded = append(k.heard.Loaded, w.Loaded...)
+func (k *keeper) Wake(w store.Wake) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ready = append(k.ready, w.Ready...)
+	k.loaded = append(k.loaded, w.Loaded...)
+}
+
+// heard is what it was told until now.
+func (k *keeper) heard() (ready []string, loaded []*store.Snapshot) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.ready), slices.Clone(k.loaded)
 }
 
 // Who has an instance in memory gets with a message what the next turn needs, exactly as it would read it, whatever else
@@ -94,14 +108,15 @@ func TestWhatIsHandedOverWithAMessageIsWhatWouldBeRead(t *testing.T) {
 			if c.before != nil {
 				c.before(t, s, x)
 			}
-			k := keeper{instance: "instance-0", life: x.turns[0].Life, turn: x.turns[0].New, heard: new(store.Wake)}
+			k := &keeper{instance: "instance-0", life: x.turns[0].Life, turn: x.turns[0].New}
 			defer s.Listen(k)() //nolint:contextcheck // it ends with the test
 			stored, err := s.Enqueue(ctx, []store.Enqueue{{Instance: "instance-0", Message: c.message}})
 			if err != nil || stored[0] != c.stored {
 				t.Fatalf("stored %v, want %v; %v", stored, c.stored, err)
 			}
-			if (len(k.heard.Loaded) == 1) != c.handed {
-				t.Fatalf("handed over: %v", k.heard.Loaded)
+			_, loaded := k.heard()
+			if (len(loaded) == 1) != c.handed {
+				t.Fatalf("handed over: %v", loaded)
 			}
 			if !c.handed {
 				return
@@ -110,7 +125,7 @@ func TestWhatIsHandedOverWithAMessageIsWhatWouldBeRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := k.heard.Loaded[0]
+			got := loaded[0]
 			if got.Instance != read.Instance || got.Life != read.Life || got.Turn != read.Turn || got.Ended || got.NextDue != read.NextDue {
 				t.Errorf("handed over %+v, read %+v", got, read)
 			}
@@ -126,7 +141,7 @@ func TestNothingIsHandedOverForAnotherTurn(t *testing.T) {
 	ctx := context.Background()
 	s := newStore(t)
 	x := newSteps(t, s, 1)
-	k := keeper{instance: "instance-0", life: x.turns[0].Life, turn: history.NewToken(), heard: new(store.Wake)}
+	k := &keeper{instance: "instance-0", life: x.turns[0].Life, turn: history.NewToken()}
 	defer s.Listen(k)()
 	for i := range 2 {
 		stored, err := s.Enqueue(ctx, []store.Enqueue{{Instance: "instance-0", Message: history.Message{Kind: history.MsgEvent, ID: strconv.Itoa(i), Name: "e"}}})
@@ -134,7 +149,7 @@ func TestNothingIsHandedOverForAnotherTurn(t *testing.T) {
 			t.Fatal(stored, err)
 		}
 	}
-	if len(k.heard.Loaded) != 0 || len(k.heard.Ready) != 2 {
-		t.Errorf("heard %+v", k.heard)
+	if ready, loaded := k.heard(); len(loaded) != 0 || len(ready) != 2 {
+		t.Errorf("ready %v, handed over %v", ready, loaded)
 	}
 }
