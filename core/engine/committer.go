@@ -60,7 +60,7 @@ func (r *Runtime) runCommitter() {
 // of those starts brings a turn in a moment.
 func (r *Runtime) gatherLocked(n int) time.Duration {
 	now := r.now()
-	if n == 0 || n >= r.timing.gatherTurns || r.phase != phaseRunning || !r.streamsLocked(now) {
+	if n == 0 || n >= r.timing.gatherTurns || slices.ContainsFunc(r.pending, (*step).begins) || r.phase != phaseRunning || !r.streamsLocked(now) {
 		r.gatheringSince = 0
 		return 0
 	}
@@ -89,6 +89,9 @@ func (r *Runtime) streamsLocked(now int64) bool {
 	}
 	return open >= len(r.starts)/2
 }
+
+// begins reports whether a client waits for the turn with its start.
+func (s *step) begins() bool { return s.turn.Begin }
 
 // started is an instance that a client of this process has started.
 type started struct {
@@ -218,6 +221,9 @@ func (r *Runtime) commit(by *lane, steps []*step, turns []store.Turn) bool {
 	for i, s := range steps {
 		r.endCommitLocked(s)
 		res := &results[i]
+		if !r.bornLocked(s, res.Err) {
+			continue
+		}
 		if res.Err == nil {
 			r.meters.countCommit(s.turn.Commit)
 			delete(r.blocked, s.inst.id)

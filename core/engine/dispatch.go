@@ -190,7 +190,7 @@ func (w listener) Wake(news store.Wake) {
 		r.noteStartLocked(s.Instance)
 		inst := r.instanceLocked(s.Instance)
 		inst.awarded = true
-		if inst.state == idle && inst.live == nil {
+		if (inst.state == idle || inst.state == ready && inst.snapshot == nil && !inst.reload) && inst.live == nil {
 			inst.snapshot = s
 		} else {
 			inst.reload = true

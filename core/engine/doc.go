@@ -28,6 +28,9 @@
 // lanes run the activities. A lane is always free to take either kind of work, and more lanes are woken only while those
 // that run stay in user code for long: two lanes do more short activities than eight do.
 //
+// A start that comes while nothing is under way takes its first turn along: the client waits for the lane, and both are one
+// commit. Until the code of the turn has returned the client may withdraw and store the start by itself.
+//
 // # Locks
 //
 // One mutex guards the scheduling state. It is never held while user code, the store or the log is called.

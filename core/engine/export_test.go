@@ -50,3 +50,20 @@ func IsDraining(r *Runtime) bool {
 func Shorten(t *testing.T, every time.Duration) {
 	retime(t, func(i *timing) { i.unclaimable, i.unclaimedFor, i.undecodable = every, every, every })
 }
+
+// WaitForBeginning sets how long a start waits for its first turn.
+func WaitForBeginning(t *testing.T, patience time.Duration) {
+	retime(t, func(i *timing) { i.beginSoon, i.beginLong = patience, patience })
+}
+
+// GiveUpBeginning sets how long a client that has given up still waits for the commit that its start is in.
+func GiveUpBeginning(t *testing.T, after time.Duration) {
+	retime(t, func(i *timing) { i.beginLate = after })
+}
+
+// HasLeft reports whether a shutdown waits for nothing but the store.
+func HasLeft(r *Runtime) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.phase == phaseEnded
+}

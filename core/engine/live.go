@@ -42,6 +42,8 @@ type instance struct {
 	expected int
 	// failures in a row of reading or committing it.
 	failures int
+	// begin is the start of the instance that waits for its first turn.
+	begin *beginning
 	// unstorable is why its last turn could never be stored.
 	unstorable string
 	// counted is the written attempt of a suspect turn that has not run yet.

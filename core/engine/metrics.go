@@ -38,6 +38,7 @@ type Counters struct {
 	EventsReplayed  int64 `json:"events_replayed"`  // events of those, replayed
 	LiveTurns       int64 `json:"live_turns"`       // turns of an execution that was still in memory
 	Handed          int64 `json:"handed"`           // messages of this process that needed no read
+	Begun           int64 `json:"begun"`            // starts that were committed with their first turns
 	FoundByPoll     int64 `json:"found_by_poll"`    // instances and jobs found by the fall-back poll
 	LeaseWrites     int64 `json:"lease_writes"`     // renewals written
 	AttemptsWritten int64 `json:"attempts_written"` // for suspect work
@@ -61,10 +62,10 @@ type meters struct {
 	activityConfig, activityPoison                   atomic.Int64
 	orchFetched, workerFetched, providerErrors       atomic.Int64
 
-	turns, commits, turnsCommitted, settledAlone, loads         atomic.Int64
-	eventsReplayed, liveTurns, handed, foundByPoll, leaseWrites atomic.Int64
-	attemptsWritten, inline, goroutines, verified, verifyFail   atomic.Int64
-	lanesWoken, clockLooks                                      atomic.Int64
+	turns, commits, turnsCommitted, settledAlone, loads                atomic.Int64
+	eventsReplayed, liveTurns, handed, begun, foundByPoll, leaseWrites atomic.Int64
+	attemptsWritten, inline, goroutines, verified, verifyFail          atomic.Int64
+	lanesWoken, clockLooks                                             atomic.Int64
 }
 
 // countCommit counts an applied commit.
@@ -148,7 +149,7 @@ func (r *Runtime) Counters() Counters {
 	return Counters{
 		Turns: m.turns.Load(), Commits: m.commits.Load(), TurnsCommitted: m.turnsCommitted.Load(),
 		SettledAlone: m.settledAlone.Load(), Loads: m.loads.Load(), EventsReplayed: m.eventsReplayed.Load(),
-		LiveTurns: m.liveTurns.Load(), Handed: m.handed.Load(), FoundByPoll: m.foundByPoll.Load(), LeaseWrites: m.leaseWrites.Load(),
+		LiveTurns: m.liveTurns.Load(), Handed: m.handed.Load(), Begun: m.begun.Load(), FoundByPoll: m.foundByPoll.Load(), LeaseWrites: m.leaseWrites.Load(),
 		AttemptsWritten: m.attemptsWritten.Load(), Inline: m.inline.Load(), Lanes: lanes,
 		LanesWoken: m.lanesWoken.Load(), ClockLooks: m.clockLooks.Load(),
 		Goroutines: m.goroutines.Load(), Verified: m.verified.Load(), VerifyFailures: m.verifyFail.Load(), Live: live,

@@ -154,6 +154,7 @@ func (r *Runtime) loseNodeLocked() {
 		if inst.state == running || inst.state == committing {
 			continue // its turn is void when it comes back
 		}
+		r.endBeginLocked(inst, store.ErrNotBegun)
 		if inst.live != nil {
 			r.forgetLocked(inst.live)
 		}

@@ -143,6 +143,7 @@ func (r *Runtime) sortLeftLocked(s *step) (again []*job, left map[int64]bool) {
 // so it is thrown away and the turn is done again from the store.
 func (r *Runtime) refusedLocked(s *step) {
 	inst := s.inst
+	r.endBeginLocked(inst, store.ErrNotBegun)
 	r.clearSuspectTurnLocked(inst)
 	if s.live != nil {
 		r.forgetLocked(s.live)
@@ -164,10 +165,14 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.commitOverLocked()
-	claims := false
+	claims, current := false, false
 	var held []*step // by the node that is there now
 	for _, s := range steps {
 		r.endCommitLocked(s)
+		current = current || s.epoch == r.epoch
+		if !r.bornLocked(s, err) {
+			continue
+		}
 		if s.epoch != r.epoch {
 			// Tried again it would be the next node's, which knows nothing of what it claims.
 			r.voidLocked(s)
@@ -178,7 +183,7 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 	}
 	steps = held
 	switch {
-	case len(steps) == 0:
+	case !current, len(steps) == 0 && !lost:
 		return true
 	case lost:
 		r.pending = append(r.pending, steps...)
@@ -235,6 +240,7 @@ func (r *Runtime) voidLocked(s *step) {
 		r.forgetLocked(s.live)
 	}
 	inst := s.inst
+	r.endBeginLocked(inst, store.ErrNotBegun)
 	r.clearSuspectTurnLocked(inst)
 	inst.untaken, inst.left, inst.snapshot, inst.state = nil, nil, nil, idle
 	inst.awarded = false

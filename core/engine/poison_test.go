@@ -53,6 +53,15 @@ func (w *setting) start(t *testing.T, instance, name string) {
 	}
 }
 
+// startAlone is a start that does not wait for the first turn.
+func (w *setting) startAlone(t *testing.T, instance, name string) {
+	t.Helper()
+	s := store.Start{Instance: instance, Name: name, Input: "in", IfExists: store.ExistsRestartIfEnded}
+	if err := w.client.Start(w.ctx, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (w *setting) fails(t *testing.T, instance, want string) {
 	t.Helper()
 	s, err := w.client.WaitEnd(w.ctx, instance)

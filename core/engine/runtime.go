@@ -77,6 +77,7 @@ type Runtime struct {
 	starts         [8]started
 	commitTakes    float64 // of late, ns
 	startsNext     int
+	beginAgain     int64 // until then starts are stored by themselves (see Runtime.now)
 	gatheringSince int64
 
 	lanes        map[int64]*lane
@@ -138,6 +139,10 @@ type timing struct {
 	stream         time.Duration // as many starts as are remembered within this make a stream
 	gather         time.Duration // so long a small group waits for more turns in it
 	gatherTurns    int           // a group of so many does not wait
+	beginSoon      time.Duration // so long the start of an instance waits for a lane to run its first turn
+	beginLong      time.Duration // and so much longer for the code of it
+	beginLate      time.Duration // and so long for its commit, after its client has given up
+	beginRest      time.Duration // no start waits for so long after one did so in vain
 	maxGroup       int           // turns in one commit
 	maxPending     int           // turns waiting for the committer before lanes stop running more
 	maxBacklog     int           // ready instances before new ones are no longer adopted
@@ -154,6 +159,7 @@ var defaultTiming = func() timing {
 		pollFloor: 5 * time.Second, clockJump: 2 * time.Second, prefetch: 50 * time.Millisecond,
 		retryFirst: 10 * time.Millisecond, retryMost: 2 * time.Second, undecodable: time.Second,
 		longCommit: 150 * time.Microsecond, stream: 20 * time.Millisecond, gather: 3 * time.Millisecond, gatherTurns: 24,
+		beginSoon: 3 * time.Millisecond, beginLong: 20 * time.Millisecond, beginLate: 5 * time.Second, beginRest: time.Second,
 		maxResults: 4096, maxResultBytes: 64 << 20, maxGroup: 64, maxPending: 256, maxBacklog: 4096, maxPrefetch: 1024,
 		maxSpares: 16,
 	}

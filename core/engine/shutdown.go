@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"time"
+
+	"github.com/duroxide/duroxide/core/store"
 )
 
 // Shutdown stops taking work, waits up to timeout for what runs, gives the rest back uncounted, ends all lanes and
@@ -85,6 +87,11 @@ func (r *Runtime) Shutdown(timeout time.Duration) (drained bool) {
 	giveUp := time.AfterFunc(patience, r.cancel)
 	r.owned.Wait()
 	giveUp.Stop()
+	r.mu.Lock()
+	for _, s := range r.pending {
+		r.endBeginLocked(s.inst, store.ErrNotBegun)
+	}
+	r.mu.Unlock()
 	r.flushLogs()
 	if node := r.nodeID(); node != "" {
 		ctx, stop := context.WithTimeout(context.Background(), patience)

@@ -43,7 +43,7 @@ func TestTurnThatCanNeverBeStoredFailsItsInstance(t *testing.T) {
 	f := faulty.Wrap(w.Store)
 	simtest.Start(t, f, program())
 	f.On(faulty.CommitTurns, faulty.Refused())
-	w.start(t, "j", "job")
+	w.startAlone(t, "j", "job")
 	w.fails(t, "j", "infrastructure:commit turn: injected: injected fault")
 	w.start(t, "k", "job")
 	w.completes(t, "k", "done")

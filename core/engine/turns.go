@@ -60,6 +60,10 @@ func (r *Runtime) takeTurns(l *lane) {
 		}
 		inst := r.popReadyLocked()
 		inst.state = running
+		begins := inst.begin
+		if begins != nil {
+			begins.running = true
+		}
 		began, loads := r.now(), inst.needsLoad()
 		l.turnOf = inst
 		after := l.ran == inst
@@ -73,6 +77,9 @@ func (r *Runtime) takeTurns(l *lane) {
 		l.turnOf = nil
 		if loads {
 			r.loadTookLocked(began)
+		}
+		if begins != nil {
+			s = r.beganLocked(begins, s)
 		}
 		if s == nil {
 			r.mu.Unlock()

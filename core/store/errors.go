@@ -12,6 +12,7 @@ var (
 	ErrStillRunning = errors.New("instance is still running")
 	ErrIsChild      = errors.New("instance is a sub-orchestration")
 	ErrFenced       = errors.New("instance was changed by another turn")
+	ErrNotBegun     = errors.New("the first turn was not committed")
 	ErrJobsLost     = errors.New("a consumed job is no longer claimed")
 	ErrNodeLost     = errors.New("node lease was taken over")
 	ErrClosed       = errors.New("store is closed")

@@ -126,6 +126,15 @@ type Holder interface {
 	Holds(instance string) (life string, turn history.Token, ok bool)
 }
 
+// Beginner is a listener that can run the first turn of an instance before it is stored, so that a start and its first turn
+// are one commit.
+type Beginner interface {
+	// Begin runs the first turn of what it would be told as Wake.Started by a store that has adopted it, and commits it with
+	// Turn.Begin. It waits for that. ErrExists when the id is in use; ErrNotBegun when nothing is stored and the instance is to
+	// be stored by itself: the turn cannot run now, takes long, or could not be committed. Else nobody knows the outcome.
+	Begin(ctx context.Context, s *Snapshot) error
+}
+
 // TurnReader is a store that tells cheaply which of many instances may have changed.
 type TurnReader interface {
 	// Turns gives the turns of those of the instances that there are. Whatever clients can wait for comes with another turn.

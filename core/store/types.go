@@ -96,13 +96,25 @@ type Turn struct {
 	Name     string
 	Version  string // resolved
 	Commit   *replay.Commit
+	// Begin: the instance is not in the store yet. It is inserted with Life and Expect, as Start does, and the turn applied to
+	// it: both, or neither. ErrExists, instead of ErrFenced, when its id is in use.
+	Begin bool
 	// Claim: how many of the oldest eligible jobs, the turn's own included, to claim for the node on the way.
 	Claim Claim
 }
 
+// Refused is the error of a turn whose instance is not as it was loaded.
+func (t *Turn) Refused() error {
+	if t.Begin {
+		return ErrExists
+	}
+	return ErrFenced
+}
+
 // TurnResult of one commit.
 type TurnResult struct {
-	// Err is nil when applied; ErrFenced when the instance has another life or turn, or is gone; ErrJobsLost when only
+	// Err is nil when applied; ErrFenced when the instance has another life or turn, or is gone; ErrExists for the beginning of one
+	// whose id is in use; ErrJobsLost when only
 	// consumed jobs were not claimed so any more (they are in LostJobs, nothing was applied); an *Error when storing this
 	// turn failed while others of the group were stored.
 	Err      error

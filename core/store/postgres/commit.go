@@ -18,7 +18,7 @@ const answerColumns = `what, member, id, token, a, b, c, d, e, f, g, t1, t2, t3,
 
 const callCommit = `SELECT ` + answerColumns + ` FROM {schema}.duroxide_commit(
 	$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29,
-	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55)`
+	$30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56)`
 
 // CommitTurns implements [store.Store].
 func (s *Store) CommitTurns(ctx context.Context, node store.NodeID, turns []store.Turn) ([]store.TurnResult, error) {
@@ -209,7 +209,7 @@ func (c *committing) runAll(ctx context.Context, conn session) error {
 			c.store.nodes.renewed(c.node, value(r.a), c.call.lease > 0 && value(r.b) > 0)
 			c.noteEnd(place, value(r.c))
 		case rowFenced:
-			c.results[place].Err = store.ErrFenced
+			c.results[place].Err = c.turns[place].Refused()
 			unclaimed -= len(c.turns[place].Commit.Jobs)
 		case rowMessage, rowNextDue:
 			m := messageRow{
@@ -255,7 +255,7 @@ func (c *committing) noteChanges() {
 			continue
 		}
 		m := turn.Commit
-		if ended(m) || m.CustomStatus != nil || m.KVClearAll || len(m.KV) > 0 {
+		if turn.Begin || ended(m) || m.CustomStatus != nil || m.KVClearAll || len(m.KV) > 0 {
 			c.tidings.changed(turn.Instance)
 		}
 		if c.store.served.leavesToOthers(c.node, turn, &c.results[place]) {
@@ -338,7 +338,7 @@ func (c *committing) applied(ctx context.Context, q querier) (applied, known boo
 		known = known || sure
 		applied = applied || is
 		if !is {
-			c.results[place] = store.TurnResult{Err: store.ErrFenced}
+			c.results[place] = store.TurnResult{Err: turn.Refused()}
 		} else {
 			c.tidings.ready(turn.Instance)
 		}
@@ -359,7 +359,7 @@ func (c *committing) appliedOne(ctx context.Context, q querier, place int) (appl
 	err = q.QueryRow(ctx, c.store.sql.in(turnNow), turn.Instance, turn.Life).Scan(&id, &now, &used, &node)
 	switch {
 	case errorsIsNoRows(err):
-		return false, false, nil
+		return false, turn.Begin, nil
 	case err != nil:
 		return false, false, err
 	case now.token == turn.New:

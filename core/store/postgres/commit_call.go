@@ -22,6 +22,7 @@ type commitCall struct {
 	lease         int64
 	mail          bool // some turn has used queues
 	rest          rest
+	begin         []int32 // members whose instances are not in the store yet
 	turn          turnColumns
 	message       struct {
 		member []int32
@@ -182,6 +183,9 @@ func newCommitCall(node store.NodeID, turns []*store.Turn, s *served) (*commitCa
 func (c *commitCall) add(member int, turn *store.Turn) error {
 	m := turn.Commit
 	c.addTurn(turn)
+	if turn.Begin {
+		c.begin = append(c.begin, int32(member)) //nolint:gosec // at most groupSize
+	}
 	c.addConsumed(member, m)
 	if n := len(m.Events); n > 0 {
 		if err := c.addHistory(member, m.Execution, m.Events); err != nil {
@@ -436,7 +440,7 @@ func (r *rest) text() *string {
 func (c *commitCall) args(call int64) []any {
 	t, w := &c.turn, &c.work
 	return []any{
-		c.node, c.claimer, c.lease, c.mail, c.rest.text(),
+		c.node, c.claimer, c.lease, c.mail, c.rest.text(), list(c.begin),
 		t.instance, t.life, t.expect, t.turn, t.execution, t.node, t.name, t.version, t.current, t.next, t.last, t.status, t.output, t.failure,
 		t.open, t.used, t.statusVersion, t.begins, t.how, t.limit,
 		list(c.message.member), list(c.message.row),
@@ -469,7 +473,7 @@ func (c *commitCall) stepArgs(call int64) []any {
 		claimer = &c.claimer
 	}
 	return []any{
-		c.node, c.lease,
+		c.node, c.lease, len(c.begin) > 0,
 		t.instance[0], t.life[0], t.expect[0], t.turn[0], t.execution[0], t.name[0], t.version[0], t.next[0], t.begins[0],
 		t.how[0] == howEnded, t.status[0], t.output[0], t.failure[0],
 		only(append(c.last, c.message.row...)), only(c.job.id), only(c.job.token), only(b.first), only(b.last), only(b.events),

@@ -29,7 +29,7 @@
 // never waits for company.
 //
 // A turn alone that takes at most one result and one message and inserts at most one job goes through duroxide_step, written
-// for single rows; groups and everything else through duroxide_commit, which works on sets.
+// for single rows, with the start of its instance if it is the first; groups and everything else through duroxide_commit, which works on sets.
 //
 // # News
 //

@@ -58,12 +58,26 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 	if st.DelayMS <= 0 {
 		adopter, n.node = s.news.listeners.adopt(st.Name, st.Version)
 	}
+	if adopter == nil {
+		return s.start(ctx, operation, &n, nil)
+	}
+	begun := store.Begin(ctx, adopter.Listener, &st, store.Newborn(&st, n.life, n.turn, n.node, 0, s.Now()))
+	if begun.Done {
+		return begun.Result, begun.Err
+	}
+	result, err := s.start(ctx, operation, &n, adopter)
+	return begun.Settle(ctx, s, st.Instance, result, err)
+}
+
+// start stores a new instance with its start message.
+func (s *Store) start(ctx context.Context, operation string, n *newcomer, adopter *listener) (store.StartResult, error) {
+	st := n.Start
 	var b beginning
 	var err error
 	if st.IfExists == store.ExistsRestartIfEnded {
-		b, err = s.restart(ctx, operation, &n)
+		b, err = s.restart(ctx, operation, n)
 	} else {
-		b, err = s.starts.do(ctx, n)
+		b, err = s.starts.do(ctx, *n)
 	}
 	if err != nil {
 		return store.StartResult{}, err
@@ -79,12 +93,7 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 	switch {
 	case adopter != nil && b.message != 0:
 		adopter.call(func(to store.Listener) {
-			to.Wake(store.Wake{Started: &store.Snapshot{
-				Instance: st.Instance, Life: n.life, Turn: n.turn, Execution: 1, Name: st.Name, Version: st.Version, NextEventID: 1, Node: n.node,
-				Messages: []history.Message{{
-					Kind: history.MsgStart, Row: b.message, Life: n.life, Execution: 1, Data: st.Input, VisibleAt: b.at, InsertedAt: b.at,
-				}},
-			}})
+			to.Wake(store.Wake{Started: store.Newborn(st, n.life, n.turn, n.node, b.message, b.at)})
 		})
 	default:
 		t.delivered(st.Instance, b.at+max(st.DelayMS, 0), b.at)

@@ -4,12 +4,10 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/duroxide/duroxide/core/store"
 )
 
 const callStep = `SELECT {schema}.duroxide_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-	$21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)`
+	$21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)`
 
 // What the answer of duroxide_step says, by place.
 const (
@@ -35,7 +33,7 @@ func (c *committing) runStep(ctx context.Context, conn session) error {
 		return err
 	}
 	if answer == nil {
-		result.Err = store.ErrFenced
+		result.Err = turn.Refused()
 		return nil
 	}
 	now := answer[stepNow]

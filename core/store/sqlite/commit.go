@@ -81,7 +81,7 @@ func (s *Store) CommitTurns(ctx context.Context, node store.NodeID, turns []stor
 		case errors.Is(m.err, store.ErrJobsLost):
 			results[i] = store.TurnResult{Err: m.err, LostJobs: results[i].LostJobs}
 			applied++
-		case errors.Is(m.err, store.ErrFenced):
+		case errors.Is(m.err, store.ErrFenced), errors.Is(m.err, store.ErrExists):
 			results[i] = store.TurnResult{Err: m.err}
 			applied++
 		default:
@@ -123,6 +123,11 @@ func (c *committing) ended() bool {
 
 func (c *committing) run(t *tx) error {
 	*c.result = store.TurnResult{}
+	if c.Begin {
+		if err := c.begin(t); err != nil {
+			return err
+		}
+	}
 	if err := c.passFence(t); err != nil {
 		return err
 	}
@@ -132,6 +137,17 @@ func (c *committing) run(t *tx) error {
 		}
 	}
 	return t.renewByTheWay(c.node)
+}
+
+// begin inserts the instance of a first turn.
+func (c *committing) begin(t *tx) error {
+	born, err := t.insertInstance(&birth{
+		Start: store.Start{Instance: c.Instance, Name: c.Name, Version: c.Version}, life: c.Life, turn: c.Expect, node: c.node, begun: true,
+	})
+	if err == nil && born == nil {
+		err = c.Refused()
+	}
+	return err
 }
 
 // passFence moves the instance's row on, or answers ErrFenced having changed nothing.
@@ -186,7 +202,7 @@ func (c *committing) passFence(t *tx) error {
 		return err
 	}
 	if !found {
-		return store.ErrFenced
+		return c.Refused()
 	}
 	if m.Status != replay.ContinuedAsNew {
 		return nil
@@ -408,7 +424,7 @@ func (c *committing) writeState(t *tx) error {
 			return err
 		}
 	}
-	if c.ended() || m.CustomStatus != nil || m.KVClearAll || len(m.KV) > 0 {
+	if c.Begin || c.ended() || m.CustomStatus != nil || m.KVClearAll || len(m.KV) > 0 {
 		t.wake.changed(c.Instance)
 	}
 	return nil
@@ -458,7 +474,7 @@ func (c *committing) applied(conn *sqlite.Conn) (applied, known bool, err error)
 	})
 	switch {
 	case err != nil || !found:
-		return false, false, err
+		return false, c.Begin, err
 	case turn == c.New:
 		return true, true, nil
 	case turn == c.Expect:

@@ -35,6 +35,7 @@ type birth struct {
 	turn   history.Token
 	parent *history.Parent
 	node   store.NodeID
+	begun  bool // its first turn is committed with it: it needs no start message
 }
 
 // Start implements [store.Store].
@@ -44,11 +45,25 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 	if st.DelayMS <= 0 {
 		adopter, b.node = s.file.adopt(st.Name, st.Version)
 	}
+	if adopter == nil {
+		return s.start(ctx, &b, nil)
+	}
+	begun := store.Begin(ctx, adopter.Listener, &st, store.Newborn(&st, b.life, b.turn, b.node, 0, s.Now()))
+	if begun.Done {
+		return begun.Result, begun.Err
+	}
+	result, err := s.start(ctx, &b, adopter)
+	return begun.Settle(ctx, s, st.Instance, result, err)
+}
+
+// start stores a new instance with its start message.
+func (s *Store) start(ctx context.Context, b *birth, adopter *listener) (store.StartResult, error) {
+	st := &b.Start
 	var result store.StartResult
 	m := &member{operation: fmt.Sprintf("start %q", st.Instance), bytes: len(st.Input)}
 	m.run = func(t *tx) error {
 		result = store.StartResult{}
-		snapshot, err := t.insertInstance(&b)
+		snapshot, err := t.insertInstance(b)
 		if err != nil {
 			return err
 		}
@@ -58,7 +73,7 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 				return err
 			}
 			if removed {
-				if snapshot, err = t.insertInstance(&b); err != nil {
+				if snapshot, err = t.insertInstance(b); err != nil {
 					return err
 				}
 			}
@@ -111,8 +126,10 @@ func (t *tx) insertInstance(b *birth) (*store.Snapshot, error) {
 	start := history.Message{
 		Kind: history.MsgStart, Life: b.life, Execution: 1, Data: b.Input, VisibleAt: due, InsertedAt: t.now,
 	}
-	if err := t.insertMessage(id, &start); err != nil {
-		return nil, err
+	if !b.begun {
+		if err := t.insertMessage(id, &start); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.deliverEarlyMail(id, b.Instance); err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func Run(t *testing.T, open Open) {
 		name      string
 		scenarios []scenario
 	}{
-		{"turns", turns}, {"continue", continues}, {"starts", starts}, {"queues", queues}, {"order", ordering}, {"activities", activities},
+		{"turns", turns}, {"continue", continues}, {"starts", starts}, {"begins", begins}, {"queues", queues}, {"order", ordering}, {"activities", activities},
 		{"sessions", sessions}, {"leases", leases}, {"wake", wakes}, {"kv", kv}, {"deletion", deletion}, {"prune", prunes},
 		{"fairness", fairness}, {"revive", revives}, {"query", queries}, {"concurrency", concurrency},
 	} {

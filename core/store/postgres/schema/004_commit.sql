@@ -1,7 +1,8 @@
 -- Commits turns: one, or a group. The first thing done is a conditional UPDATE of their rows (the fence); everything else
 -- takes its instances from what that has hit (v_ids, by position), so a turn that is not the instance's next one changes
 -- nothing. A consumed job that is no longer claimed raises DX001, which undoes the whole call; the caller leaves that turn
--- out and calls again. Rows of several instances are locked in the order of their ids.
+-- out and calls again. Rows of several instances are locked in the order of their ids. Those at the positions of b_member are
+-- inserted first, with the mail that came before them, unless their id is in use: then the turn is fenced.
 --
 -- Arrays of the same prefix run in parallel; member is the position of the turn. p_rest holds, as JSON, what few turns have:
 --   recorded: [message ids that the turns' events hold]
@@ -26,7 +27,7 @@
 --   8 instance started   t1 life
 --   9 message sent       t1 instance, a visible
 CREATE FUNCTION {{.schema}}.duroxide_commit(
-    p_node text, p_claimer text, p_lease bigint, p_mail boolean, p_rest json,
+    p_node text, p_claimer text, p_lease bigint, p_mail boolean, p_rest json, b_member integer[],
     t_instance text[], t_life text[], t_expect uuid[], t_turn uuid[], t_execution bigint[], t_node text[], t_name text[],
     t_version text[], t_current bigint[], t_next bigint[], t_last bigint[], t_status text[], t_output text[], t_failure text[], t_open text[],
     t_used text[], t_status_version bigint[], t_begins boolean[], t_how integer[], t_limit bigint[],
@@ -56,6 +57,11 @@ DECLARE
 BEGIN
     -- The arrays are in the order of the ids, and joined row by row: that is the order in which rows are locked.
     v_now := {{.schema}}.duroxide_now();
+    IF cardinality(b_member) > 0 THEN
+        PERFORM {{.schema}}.duroxide_found(v_now, p_node, ARRAY(SELECT t_instance[m] FROM unnest(b_member) m),
+            ARRAY(SELECT t_life[m] FROM unnest(b_member) m), ARRAY(SELECT t_expect[m] FROM unnest(b_member) m),
+            ARRAY(SELECT t_name[m] FROM unnest(b_member) m), ARRAY(SELECT t_version[m] FROM unnest(b_member) m));
+    END IF;
     IF 2 = ANY (t_how) THEN
         -- When the execution that ends began is read before its row moves on. All rows are locked first: in their order.
         PERFORM 1 FROM {{.schema}}.duroxide_instances i WHERE i.instance = ANY (t_instance) ORDER BY i.instance FOR NO KEY UPDATE;

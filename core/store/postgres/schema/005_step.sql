@@ -2,12 +2,13 @@
 -- instance of which nothing else is left: what most turns do. It promises what duroxide_commit does for such a turn, with
 -- statements for single rows and an answer of numbers, for a third of the server's time. What turns out to need more raises
 -- DX004, which undoes the call: where something is left of an instance that ends, or where other jobs wait, which may be older
--- than the one to be claimed. p_claimer null = the job is not to be claimed.
+-- than the one to be claimed. p_claimer null = the job is not to be claimed. p_begin: the instance is inserted, with the mail
+-- that came before it, unless its id is in use.
 --
--- The answer: null = fenced; else [store's time, 1 when the node's lease was renewed, version of the custom status, row of the
+-- The answer: null = fenced, or in use; else [store's time, 1 when the node's lease was renewed, version of the custom status, row of the
 -- job or 0, when the next message is due or 0, row of the instance].
 CREATE FUNCTION {{.schema}}.duroxide_step(
-    p_node text, p_lease bigint,
+    p_node text, p_lease bigint, p_begin boolean,
     t_instance text, t_life text, t_expect uuid, t_turn uuid, t_execution bigint, t_name text, t_version text,
     t_next bigint, t_begins boolean, t_ended boolean, t_status text, t_output text, t_failure text,
     c_row bigint, j_id bigint, j_token uuid, h_first bigint, h_last bigint, h_events text,
@@ -26,7 +27,13 @@ DECLARE
     v_job     bigint := 0;
     v_renewed bigint := 0;
 BEGIN
-    IF t_begins OR t_ended THEN
+    IF p_begin THEN
+        INSERT INTO {{.schema}}.duroxide_instances AS i (instance, life, turn, execution, name, version, status, output, failure,
+            next_event, node, created_at, updated_at, started_at, completed_at)
+        VALUES (t_instance, t_life, t_turn, t_execution, t_name, t_version, t_status, t_output, t_failure, t_next, p_node, v_now,
+            v_now, v_now, CASE WHEN t_ended THEN v_now END)
+        ON CONFLICT (instance) DO NOTHING RETURNING i.id, i.custom_status_version INTO v_id, v_custom;
+    ELSIF t_begins OR t_ended THEN
         UPDATE {{.schema}}.duroxide_instances i SET turn = t_turn, node = p_node, updated_at = v_now, name = coalesce(t_name, i.name),
             version = coalesce(t_version, i.version), next_event = coalesce(t_next, i.next_event), status = t_status,
             output = t_output, failure = t_failure, started_at = CASE WHEN t_begins THEN v_now ELSE i.started_at END,
@@ -41,6 +48,12 @@ BEGIN
     END IF;
     IF v_id IS NULL THEN
         RETURN NULL;
+    END IF;
+    IF p_begin THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(t_instance, 0));
+        IF EXISTS (SELECT FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = t_instance) THEN
+            PERFORM {{.schema}}.duroxide_take_early(v_now, ARRAY[t_instance]);
+        END IF;
     END IF;
     IF j_id IS NOT NULL THEN
         DELETE FROM {{.schema}}.duroxide_jobs j WHERE j.id = j_id AND j.token = j_token;

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/duroxide/duroxide/core/park"
+	"github.com/duroxide/duroxide/core/store"
+)
+
+// beginning is the start of an instance by a client of this process that is stored together with the first turn: one commit
+// where there would be two, one after the other. Until the turn's code has returned the client may withdraw, and
+// store the start by itself.
+type beginning struct {
+	life string
+	inst *instance
+	// bound: its client waits on a thread of its own, in the kernel.
+	bound bool
+	spot  park.Spot
+	told  chan struct{}
+	// Guarded by the runtime's mutex; err once over.
+	running, committing, over bool
+	err                       error
+}
+
+// Begin implements [store.Beginner].
+func (w listener) Begin(ctx context.Context, s *store.Snapshot) error {
+	r := w.r
+	r.mu.Lock()
+	b := r.beginLocked(ctx, s)
+	r.mu.Unlock()
+	if b == nil {
+		return store.ErrNotBegun
+	}
+	for _, patience := range []time.Duration{r.timing.beginSoon, r.timing.beginLong} {
+		if b.wait(ctx, patience) {
+			return b.err
+		}
+		if r.withdraw(b, ctx.Err() != nil || patience == r.timing.beginLong) {
+			return store.ErrNotBegun
+		}
+	}
+	// Its commit is under way. That ends, and is answered, whatever becomes of the caller.
+	if b.wait(ctx, 0) {
+		return b.err
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timing.beginLate)
+	defer cancel()
+	if b.wait(late, 0) {
+		return b.err
+	}
+	return context.Cause(ctx)
+}
+
+// beginLocked makes a new instance ready for its first turn. Nil: it could not run at once. Where much is under way starts by
+// themselves, which several threads make side by side, take less time than to wait for a place among all turns.
+func (r *Runtime) beginLocked(ctx context.Context, s *store.Snapshot) *beginning {
+	now := r.now()
+	if r.phase != phaseRunning || r.exiting || r.node != s.Node || r.lease.doubtful || ctx.Err() != nil || !r.aloneLocked() ||
+		now < r.beginAgain {
+		return nil
+	}
+	inst := r.instanceLocked(s.Instance)
+	if inst.known() || inst.reload {
+		return nil
+	}
+	r.noteStartLocked(s.Instance)
+	b := &beginning{life: s.Life, inst: inst, bound: park.IsBound(ctx), told: make(chan struct{})}
+	inst.begin, inst.snapshot, inst.awarded = b, s, true
+	r.readyLocked(inst)
+	r.spreadLocked()
+	return b
+}
+
+// wait ends with the answer, after d (0: never), or with ctx: true for the answer.
+func (b *beginning) wait(ctx context.Context, d time.Duration) bool {
+	hold := park.Hold
+	if d > 0 {
+		hold = min(hold, d)
+	}
+	if b.bound && b.spot.WaitFor(hold) {
+		return true
+	}
+	var over <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d - hold)
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case <-b.told:
+		return true
+	case <-over:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// withdraw takes an instance back that no lane has begun with; late: also one whose code is still running, and for a while
+// no other is taken. False: it is being committed, or still may be soon.
+func (r *Runtime) withdraw(b *beginning, late bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b.over || b.committing || b.running && !late {
+		return b.over && errors.Is(b.err, store.ErrNotBegun)
+	}
+	r.beginAgain = r.now() + int64(r.timing.beginRest)
+	inst := b.inst
+	if !b.running {
+		inst.snapshot = nil
+	}
+	r.endBeginLocked(inst, store.ErrNotBegun)
+	return true
+}
+
+// endBeginLocked answers a beginning with what became of it, if the instance is one.
+func (r *Runtime) endBeginLocked(inst *instance, err error) {
+	b := inst.begin
+	if b == nil {
+		return
+	}
+	inst.begin = nil
+	b.over, b.err = true, err
+	close(b.told)
+	if b.bound {
+		b.spot.Wake()
+	}
+}
+
+// beganLocked takes the first turn of an instance that is not stored: what is left of it is to be committed. Code whose start was
+// stored by itself meanwhile is thrown away.
+func (r *Runtime) beganLocked(b *beginning, s *step) *step {
+	inst := b.inst
+	switch {
+	case s != nil && !b.over && s.turn.Life == b.life:
+		b.committing = true
+		s.turn.Begin = true
+		return s
+	case s != nil && s.turn.Life == b.life:
+		r.refusedLocked(s)
+		return nil
+	}
+	r.endBeginLocked(inst, store.ErrNotBegun)
+	if s == nil && inst.live != nil && inst.live.life == b.life {
+		r.forgetLocked(inst.live)
+		r.releaseLocked(inst)
+	}
+	return s
+}
+
+// unbornLocked throws a first turn away that was not committed: its instance is not in the store, or there by another start.
+func (r *Runtime) unbornLocked(s *step) {
+	inst := s.inst
+	if s.live != nil {
+		r.forgetLocked(s.live)
+	}
+	inst.untaken, inst.left, inst.snapshot = nil, nil, nil
+	inst.awarded = false
+	inst.state = idle
+	r.endBeginLocked(inst, store.ErrNotBegun)
+	if inst.reload {
+		r.readyLocked(inst)
+	}
+	r.releaseLocked(inst)
+}
+
+// bornLocked answers the client of a first turn whose commit has an outcome. False: nothing is stored of it, and nothing left here.
+func (r *Runtime) bornLocked(s *step, err error) bool {
+	if !s.turn.Begin {
+		return true
+	}
+	if err == nil {
+		r.meters.begun.Add(1)
+	}
+	if err == nil || store.IsUnknown(err) {
+		r.endBeginLocked(s.inst, err)
+		return true
+	}
+	if errors.Is(err, store.ErrExists) {
+		r.endBeginLocked(s.inst, err)
+	}
+	r.unbornLocked(s) // the start by itself may succeed, or has the better error
+	return false
+}
