@@ -5,13 +5,14 @@ import (
 	"errors"
 	"time"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/park"
 	"github.com/duroxide/duroxide/core/store"
 )
 
 // beginning is the start of an instance by a client of this process that is stored together with the first turn: one commit
 // where there would be two, one after the other. Until the turn's code has returned the client may withdraw, and
-// store the start by itself.
+// store the start by itself; the turn then follows it.
 type beginning struct {
 	life string
 	inst *instance
@@ -19,10 +20,23 @@ type beginning struct {
 	bound bool
 	spot  park.Spot
 	told  chan struct{}
-	// Guarded by the runtime's mutex; err once over.
-	running, committing, over bool
-	err                       error
+	err   error // once told
+
+	// Guarded by the runtime's mutex.
+	state beginState
+	born  *store.Snapshot // of a start that was stored by itself, until the turn's code has returned
+	step  *step           // the turn, when it waits for such a start
 }
+
+type beginState uint8
+
+const (
+	beginReady      beginState = iota
+	beginRunning               // a lane has it
+	beginCommitting            // its client waits for the commit
+	beginAlone                 // its client stores the start, a lane has the turn
+	beginOver
+)
 
 // Begin implements [store.Beginner].
 func (w listener) Begin(ctx context.Context, s *store.Snapshot) error {
@@ -97,20 +111,21 @@ func (b *beginning) wait(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// withdraw takes an instance back that no lane has begun with; late: also one whose code is still running, and for a while
-// no other is taken. False: it is being committed, or still may be soon.
+// withdraw ends the wait of a client: for an instance that no lane has begun with, late also for one whose code is still
+// running. Then none waits for a while. False: it is being committed, or still may be soon.
 func (r *Runtime) withdraw(b *beginning, late bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b.over || b.committing || b.running && !late {
-		return b.over && errors.Is(b.err, store.ErrNotBegun)
+	switch {
+	case b.state == beginReady:
+		b.inst.snapshot = nil
+		r.endBeginLocked(b.inst, store.ErrNotBegun)
+	case b.state == beginRunning && late:
+		b.state = beginAlone
+	default:
+		return b.state == beginOver && errors.Is(b.err, store.ErrNotBegun)
 	}
 	r.beginAgain = r.now() + int64(r.timing.beginRest)
-	inst := b.inst
-	if !b.running {
-		inst.snapshot = nil
-	}
-	r.endBeginLocked(inst, store.ErrNotBegun)
 	return true
 }
 
@@ -121,32 +136,86 @@ func (r *Runtime) endBeginLocked(inst *instance, err error) {
 		return
 	}
 	inst.begin = nil
-	b.over, b.err = true, err
+	b.state, b.err = beginOver, err
 	close(b.told)
 	if b.bound {
 		b.spot.Wake()
 	}
 }
 
-// beganLocked takes the first turn of an instance that is not stored: what is left of it is to be committed. Code whose start was
-// stored by itself meanwhile is thrown away.
+// beganLocked takes the first turn of an instance that is not stored: what is left of it is to be committed now.
 func (r *Runtime) beganLocked(b *beginning, s *step) *step {
 	inst := b.inst
 	switch {
-	case s != nil && !b.over && s.turn.Life == b.life:
-		b.committing = true
+	case s == nil:
+		if inst.live != nil && inst.live.life == b.life {
+			r.forgetLocked(inst.live)
+		}
+		if b.born != nil {
+			inst.reload = true
+			r.readyLocked(inst)
+		}
+		fallthrough
+	case s.epoch != r.epoch, s.turn.Life != b.life:
+		r.endBeginLocked(inst, store.ErrNotBegun)
+		r.releaseLocked(inst)
+	case b.state == beginRunning:
+		b.state = beginCommitting
 		s.turn.Begin = true
-		return s
-	case s != nil && s.turn.Life == b.life:
+	case b.state == beginAlone && b.born != nil:
+		r.followLocked(b, s)
+	case b.state == beginAlone:
+		inst.state, b.step = committing, s
+		return nil
+	default:
 		r.refusedLocked(s)
 		return nil
 	}
-	r.endBeginLocked(inst, store.ErrNotBegun)
-	if s == nil && inst.live != nil && inst.live.life == b.life {
-		r.forgetLocked(inst.live)
-		r.releaseLocked(inst)
-	}
 	return s
+}
+
+// followLocked makes a first turn one that takes the start message, which was stored by itself.
+func (r *Runtime) followLocked(b *beginning, s *step) {
+	for i := range s.turn.Commit.Consumed {
+		if m := &s.turn.Commit.Consumed[i]; m.Kind == history.MsgStart {
+			m.Row = b.born.Messages[0].Row
+		}
+	}
+	r.endBeginLocked(b.inst, store.ErrNotBegun)
+}
+
+// storedLocked notes the start that a client has stored by itself while a lane has the first turn. False: there is no such turn.
+func (r *Runtime) storedLocked(inst *instance, s *store.Snapshot) bool {
+	b := inst.begin
+	if b == nil || b.state != beginAlone || b.life != s.Life || len(s.Messages) == 0 {
+		return false
+	}
+	if b.step != nil && b.step.epoch != r.epoch {
+		r.voidLocked(b.step)
+		return false
+	}
+	if b.born = s; b.step != nil {
+		r.followLocked(b, b.step)
+		r.pending = append(r.pending, b.step)
+		kick(r.committerKick)
+	}
+	return true
+}
+
+// Unbegun implements [store.Beginner].
+func (w listener) Unbegun(s *store.Snapshot) {
+	r := w.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	inst := r.instances[s.Instance]
+	if inst == nil || inst.begin == nil || inst.begin.life != s.Life || inst.begin.born != nil {
+		return
+	}
+	b := inst.begin
+	if r.endBeginLocked(inst, store.ErrNotBegun); b.step != nil {
+		r.refusedLocked(b.step)
+		r.spreadLocked()
+	}
 }
 
 // unbornLocked throws a first turn away that was not committed: its instance is not in the store, or there by another start.

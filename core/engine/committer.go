@@ -101,6 +101,9 @@ type started struct {
 
 // noteStartLocked notes an instance that a client of this process has started.
 func (r *Runtime) noteStartLocked(instance string) {
+	if last := r.startsNext - 1; last >= 0 && r.starts[last%len(r.starts)].instance == instance {
+		return
+	}
 	r.starts[r.startsNext%len(r.starts)] = started{instance: instance, at: r.now()}
 	r.startsNext++
 }

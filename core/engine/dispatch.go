@@ -190,7 +190,9 @@ func (w listener) Wake(news store.Wake) {
 		r.noteStartLocked(s.Instance)
 		inst := r.instanceLocked(s.Instance)
 		inst.awarded = true
-		if (inst.state == idle || inst.state == ready && inst.snapshot == nil && !inst.reload) && inst.live == nil {
+		if r.storedLocked(inst, s) {
+			// Its turn is here already.
+		} else if (inst.state == idle || inst.state == ready && inst.snapshot == nil && !inst.reload) && inst.live == nil {
 			inst.snapshot = s
 		} else {
 			inst.reload = true
@@ -198,7 +200,7 @@ func (w listener) Wake(news store.Wake) {
 		if s.NextDue > 0 {
 			r.dueLocked(s.Instance, s.NextDue)
 		}
-		if len(s.Messages) > 0 || inst.reload {
+		if inst.snapshot == s && len(s.Messages) > 0 || inst.reload {
 			r.readyLocked(inst)
 		}
 	}

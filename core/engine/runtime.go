@@ -159,7 +159,7 @@ var defaultTiming = func() timing {
 		pollFloor: 5 * time.Second, clockJump: 2 * time.Second, prefetch: 50 * time.Millisecond,
 		retryFirst: 10 * time.Millisecond, retryMost: 2 * time.Second, undecodable: time.Second,
 		longCommit: 150 * time.Microsecond, stream: 20 * time.Millisecond, gather: 3 * time.Millisecond, gatherTurns: 24,
-		beginSoon: 3 * time.Millisecond, beginLong: 20 * time.Millisecond, beginLate: 5 * time.Second, beginRest: time.Second,
+		beginSoon: 3 * time.Millisecond, beginLong: 3 * time.Millisecond, beginLate: 5 * time.Second, beginRest: time.Second,
 		maxResults: 4096, maxResultBytes: 64 << 20, maxGroup: 64, maxPending: 256, maxBacklog: 4096, maxPrefetch: 1024,
 		maxSpares: 16,
 	}

@@ -62,7 +62,7 @@ func (r *Runtime) takeTurns(l *lane) {
 		inst.state = running
 		begins := inst.begin
 		if begins != nil {
-			begins.running = true
+			begins.state = beginRunning
 		}
 		began, loads := r.now(), inst.needsLoad()
 		l.turnOf = inst

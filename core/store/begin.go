@@ -13,7 +13,9 @@ type Begun struct {
 	Done   bool
 	Result StartResult
 	Err    error
-	life   string // nobody knows whether the instance was stored, with this life
+	by     Beginner
+	first  *Snapshot
+	unsure bool // nobody knows whether it was stored
 }
 
 // Begin makes a start whose instance was adopted together with its first turn, if the adopter can and the start wants nothing
@@ -27,9 +29,9 @@ func Begin(ctx context.Context, adopter Listener, start *Start, s *Snapshot) Beg
 	case err == nil:
 		return Begun{Done: true, Result: StartResult{Started: true, Life: s.Life}}
 	case errors.Is(err, ErrNotBegun):
-		return Begun{}
+		return Begun{by: by, first: s}
 	case !errors.Is(err, ErrExists):
-		return Begun{life: s.Life}
+		return Begun{by: by, first: s, unsure: true}
 	case start.IfExists == ExistsError:
 		return Begun{Done: true, Err: ErrExists}
 	}
@@ -39,15 +41,18 @@ func Begin(ctx context.Context, adopter Listener, start *Start, s *Snapshot) Beg
 // Settle gives the outcome of a start that was made without the turn, with the same life. When it finds the id in use, the
 // instance with the turn may have been stored after all.
 func (b Begun) Settle(ctx context.Context, s Store, instance string, result StartResult, err error) (StartResult, error) {
-	if b.life == "" || result.Started || err != nil && !errors.Is(err, ErrExists) {
+	if b.by != nil {
+		b.by.Unbegun(b.first)
+	}
+	if !b.unsure || result.Started || err != nil && !errors.Is(err, ErrExists) {
 		return result, err
 	}
 	found, unread := s.Load(ctx, instance, history.Token{})
 	switch {
 	case unread != nil && !errors.Is(unread, ErrNotFound):
 		return StartResult{}, unread
-	case unread == nil && found.Life == b.life:
-		return StartResult{Started: true, Life: b.life}, nil
+	case unread == nil && found.Life == b.first.Life:
+		return StartResult{Started: true, Life: found.Life}, nil
 	}
 	return result, err
 }

@@ -133,6 +133,9 @@ type Beginner interface {
 	// Turn.Begin. It waits for that. ErrExists when the id is in use; ErrNotBegun when nothing is stored and the instance is to
 	// be stored by itself: the turn cannot run now, takes long, or could not be committed. Else nobody knows the outcome.
 	Begin(ctx context.Context, s *Snapshot) error
+	// Unbegun is told when the start that was stored by itself has returned, whatever came of it. If it was stored,
+	// Wake has told so before.
+	Unbegun(s *Snapshot)
 }
 
 // TurnReader is a store that tells cheaply which of many instances may have changed.

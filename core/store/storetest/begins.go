@@ -41,7 +41,10 @@ type midwife struct {
 	commits bool
 	says    error
 	taken   []*store.Snapshot
+	unbegun []*store.Snapshot
 }
+
+func (m *midwife) Unbegun(s *store.Snapshot) { m.unbegun = append(m.unbegun, s) }
 
 func (m *midwife) Begin(ctx context.Context, s *store.Snapshot) error {
 	m.taken = append(m.taken, s)
@@ -92,6 +95,7 @@ var begins = []scenario{
 		equal(h, "started", r.Started, true)
 		equalLists(h, "messages", kinds(h.load("a").Messages), []string{"start"})
 		equal(h, "told", m.take().Started.Life, r.Life)
+		equal(h, "and that it was not begun", m.unbegun[0].Life, r.Life)
 	}},
 	{"only what can run at once is begun", func(h *harness) {
 		m := h.midwife(false, errLost)
