@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
 )
 
@@ -185,6 +186,7 @@ func (r *Runtime) findReady(why ask) {
 		r.mu.Unlock()
 		return
 	}
+	fresh := r.refresh(res.Instances)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.phase != phaseRunning {
@@ -197,8 +199,11 @@ func (r *Runtime) findReady(why ask) {
 			continue
 		}
 		found++
-		inst.awarded, inst.reload = true, true
-		r.readyLocked(inst)
+		inst.awarded = true
+		if !r.loadedLocked(id, fresh) {
+			inst.reload = true
+			r.readyLocked(inst)
+		}
 	}
 	if why == askPoll {
 		r.meters.foundByPoll.Add(found)
@@ -212,6 +217,32 @@ func (r *Runtime) findReady(why ask) {
 		r.scout.wantLater(r.now() + int64(store.AffinityDelay+affinitySlack))
 	}
 	r.spreadLocked()
+}
+
+// refresh reads the messages of those instances that wait in memory, all at once: lanes would read them one after another,
+// while other turns wait. None are given where the store cannot, or fails: then lanes do.
+func (r *Runtime) refresh(instances []string) []*store.Snapshot {
+	reader, can := r.store.(store.Refresher)
+	if !can {
+		return nil
+	}
+	turns := map[string]history.Token{}
+	r.mu.Lock()
+	for _, id := range instances {
+		if inst := r.instances[id]; inst != nil && inst.state == idle && inst.live != nil && !inst.reload {
+			turns[id] = inst.live.turn
+		}
+	}
+	r.mu.Unlock()
+	if len(turns) == 0 {
+		return nil
+	}
+	fresh, err := reader.Refresh(r.ctx, turns)
+	if err != nil {
+		r.storeFailed("read messages", err)
+		return nil
+	}
+	return fresh
 }
 
 // claimJobs claims jobs outside of a commit.

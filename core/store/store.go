@@ -144,6 +144,13 @@ type TurnReader interface {
 	Turns(ctx context.Context, instances []string) (map[string]history.Token, error)
 }
 
+// Refresher is a store in which reading several instances at once is cheaper than one after another.
+type Refresher interface {
+	// Refresh reads for instances that are at the given turns what Load would read: their life, turn, untaken messages and
+	// when the next is due. Those at another turn, and those that have ended, are left out.
+	Refresh(ctx context.Context, turns map[string]history.Token) ([]*Snapshot, error)
+}
+
 // Wake tells what a commit made possible. Hearing too much is harmless.
 type Wake struct {
 	// Started is an adopted new instance with its start message: it can run without being read. Only for its adopter.

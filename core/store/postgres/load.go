@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/store"
@@ -97,6 +98,53 @@ func (l *loading) readMessages() {
 	l.untaken.sort()
 	s, u := l.snapshot, &l.untaken
 	s.Messages, s.NextDue, s.Undecodable = u.messages, u.nextDue, cmp.Or(s.Undecodable, u.undecodable)
+}
+
+const callRefresh = `SELECT ord, life, at, what, ` + messageColumns + ` FROM {schema}.duroxide_refresh($1, $2)`
+
+var _ store.Refresher = (*Store)(nil)
+
+// Refresh implements [store.Refresher].
+func (s *Store) Refresh(ctx context.Context, turns map[string]history.Token) ([]*store.Snapshot, error) {
+	instances, have := make([]string, 0, len(turns)), make([]pgtype.UUID, 0, len(turns))
+	for instance, turn := range turns {
+		instances, have = append(instances, instance), append(have, uuid(turn))
+	}
+	var read []*loading
+	err := s.read(ctx, fmt.Sprintf("read the messages of %d instances", len(turns)), func(ctx context.Context, q querier) error {
+		read = nil
+		found := make(map[int64]*loading, len(instances))
+		sent := s.clock.local()
+		return each(ctx, q, s.sql.in(callRefresh), []any{instances, have}, func(rows pgx.Rows) error {
+			var ord, at int64
+			var life string
+			var what *int
+			var id *int64
+			var m messageRow
+			if err := rows.Scan(&ord, &life, &at, &what, &id, &m.visible, &m.inserted, &m.execution, &m.source, &m.kind, &m.messageID,
+				&m.name, &m.data, &m.failureText); err != nil {
+				return err
+			}
+			l := found[ord]
+			if l == nil {
+				s.clock.heard(sent, at)
+				l = &loading{snapshot: &store.Snapshot{Instance: instances[ord-1], Life: life, Turn: have[ord-1].Bytes}}
+				found[ord] = l
+				read = append(read, l)
+			}
+			if what != nil {
+				m.id = value(id)
+				l.untaken.add(*what, &m, life)
+			}
+			return nil
+		})
+	})
+	snapshots := make([]*store.Snapshot, len(read))
+	for i, l := range read {
+		l.readMessages()
+		snapshots[i] = l.snapshot
+	}
+	return snapshots, err
 }
 
 func decodeBatches(batches []string) (events []history.Event, undecodable string) {

@@ -174,6 +174,14 @@ func hotOperations(t *testing.T, s *Store, x *steps) []operation {
 			_, err := s.Load(ctx, "instance-1", history.Token{})
 			ok(err)
 		}},
+		{"messages of many", func() {
+			turns := map[string]history.Token{}
+			for i := range x.turns {
+				turns[x.turns[i].Instance] = x.turns[i].Expect
+			}
+			_, err := s.Refresh(ctx, turns)
+			ok(err)
+		}},
 		{"ready", func() {
 			_, err := s.Ready(ctx, store.ReadyQuery{Node: "n", Names: []string{"sequence@1.0.0", "flow@1.0.0"}, Limit: 256, HorizonMS: 60_000})
 			ok(err)

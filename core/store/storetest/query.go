@@ -40,6 +40,45 @@ var queries = []scenario{
 		equal(h, "a commit changes the turn", before["a-0"] != after["a-0"], true)
 		equal(h, "of no other instance", before["b"], after["b"])
 	}},
+	{"messages are read for many at once", func(h *harness) {
+		reader, ok := h.s.(store.Refresher)
+		if !ok {
+			h.Skip("the store reads one after another")
+		}
+		turns := map[string]history.Token{"nobody": history.NewToken()}
+		ask := func(f *flow) { turns[f.id] = f.turn }
+		quiet, moved, ended := h.running("quiet"), h.running("moved"), h.running("ended")
+		ask(quiet)
+		ask(moved)
+		moved.commit(func(c *replay.Commit) { moved.timer(c, h.clock.Now()+5000) })
+		ended.commit(ended.end)
+		ask(ended)
+		sleeping, reading := h.running("sleeping"), h.running("reading")
+		sleeping.commit(func(c *replay.Commit) { sleeping.timer(c, h.clock.Now()+5000) })
+		ask(sleeping)
+		reading.commit(reading.mailWanted)
+		ask(reading)
+		for _, id := range []string{"moved", "sleeping", "reading"} {
+			h.enqueue(id, history.MsgEvent, "e", "1")
+			h.enqueue(id, history.MsgCancel, "", "enough")
+			h.enqueue(id, history.MsgMail, "q", "2")
+			h.enqueue(id, history.MsgMail, "other", "3")
+		}
+		read, err := reader.Refresh(h.ctx, turns)
+		h.ok(err)
+		got := map[string]*store.Snapshot{}
+		for _, s := range read {
+			got[s.Instance] = s
+		}
+		equal(h, "read", len(got), 3)
+		for _, f := range []*flow{quiet, sleeping, reading} {
+			s, want := got[f.id], h.load(f.id)
+			equal(h, f.id+": life", s.Life, f.life)
+			equal(h, f.id+": turn", s.Turn, f.turn)
+			equal(h, f.id+": due", s.NextDue, want.NextDue)
+			equalLists(h, f.id+": messages", kinds(s.Messages), kinds(want.Messages))
+		}
+	}},
 	{"lists filter, sort and page", func(h *harness) {
 		for i := range 5 {
 			f := h.running(fmt.Sprintf("a-%d", i))

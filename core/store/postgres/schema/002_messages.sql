@@ -58,6 +58,26 @@ BEGIN
 END
 $duroxide$;
 
+-- The same for many instances in memory, at the turns where they are (ord: position). Rows as duroxide_untaken gives them; what
+-- is null for an instance of which nothing is untaken.
+CREATE FUNCTION {{.schema}}.duroxide_refresh(p_instance text[], p_turn uuid[])
+RETURNS TABLE (ord bigint, life text, at bigint, what integer, id bigint, visible_at bigint, inserted_at bigint, execution bigint,
+    source bigint, kind text, message_id text, name text, data text, failure text)
+LANGUAGE plpgsql STABLE SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+    SET enable_hashjoin = off SET enable_mergejoin = off
+AS $duroxide$
+#variable_conflict use_column
+DECLARE
+    v_now bigint := {{.schema}}.duroxide_now();
+BEGIN
+    RETURN QUERY SELECT k.ord, i.life, v_now, u.what, u.id, u.visible_at, u.inserted_at, u.execution, u.source, u.kind, u.message_id, u.name,
+        u.data, u.failure
+    FROM unnest(p_instance, p_turn) WITH ORDINALITY k(instance, turn, ord)
+    JOIN {{.schema}}.duroxide_instances i ON i.instance = k.instance AND i.turn = k.turn AND i.status = 'Running'
+    LEFT JOIN LATERAL {{.schema}}.duroxide_untaken(i.id, i.used_queues, v_now) u ON true;
+END
+$duroxide$;
+
 -- Stores messages for instances that are there to take them; a message with a life or an execution is meant for that one
 -- only. Nobody can delete the instance while its message is inserted. Messages for an instance whose start is delayed
 -- wait for it, but a cancel brings the start forward: the execution has to begin before it can end.
