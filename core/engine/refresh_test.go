@@ -15,12 +15,14 @@ import (
 type shelf struct {
 	store.Store
 	ready  []string
+	query  store.ReadyQuery
 	asked  []string
 	fails  bool
 	before func() // it answers
 }
 
-func (s *shelf) Ready(context.Context, store.ReadyQuery) (store.ReadyResult, error) {
+func (s *shelf) Ready(_ context.Context, q store.ReadyQuery) (store.ReadyResult, error) {
+	s.query = q
 	return store.ReadyResult{Instances: s.ready}, nil
 }
 
@@ -87,5 +89,34 @@ func TestMessagesOfExecutionsInMemoryAreReadAtOnce(t *testing.T) {
 				t.Errorf("asked %v, untaken %v, reload %v, state %d", s.asked, inst.untaken, inst.reload, inst.state)
 			}
 		})
+	}
+}
+
+// A node that has enough to do leaves what others have in memory to them for longer.
+func TestBusyNodesLeaveWorkToOthers(t *testing.T) {
+	for busy, want := range map[int]int64{0: 0, busyFrom - 1: 0, busyFrom: busyLeaves.Milliseconds()} {
+		s := &shelf{}
+		r, err := New(s, DefaultOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.phase, r.node = phaseRunning, "n"
+		for i := range busy {
+			switch i % 3 {
+			case 0:
+				r.readyLocked(r.instanceLocked("a"))
+			case 1:
+				r.jobs.push(&job{})
+			case 2:
+				r.pending = append(r.pending, &step{})
+			}
+			if i == 3 {
+				r.jobs.push(&job{}) // the instance is ready only once
+			}
+		}
+		if r.findReady(askElsewhere); s.query.LeaveMS != want {
+			t.Errorf("with %d: left for %d ms, want %d", busy, s.query.LeaveMS, want)
+		}
+		r.cancel()
 	}
 }

@@ -74,6 +74,10 @@ const (
 	readyLeast    = 8
 	affinitySlack = 10 * time.Millisecond
 	sessionPause  = 100 * time.Millisecond
+	// A node that has much to do itself leaves what another live node has in memory to that one for longer: where all are
+	// busy, work that moves costs a replay and gains nothing.
+	busyFrom   = 4
+	busyLeaves = time.Second
 )
 
 // runScout asks the store for work that no commit brings along: what other processes stored, what a start finds, what
@@ -160,17 +164,20 @@ func (r *Runtime) runScout() {
 }
 
 // readyLimit: what a node takes and cannot run soon, others find too, and run as well.
-func (r *Runtime) readyLimit() int {
+func (r *Runtime) readyLimit() (limit int, leaveMS int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(readyLeast, readyMost-r.ready.len())
+	if r.ready.len()+r.jobs.len()+len(r.pending) >= busyFrom {
+		leaveMS = busyLeaves.Milliseconds()
+	}
+	return max(readyLeast, readyMost-r.ready.len()), leaveMS
 }
 
 // findReady asks for instances with something to do.
 func (r *Runtime) findReady(why ask) {
-	limit := r.readyLimit()
+	limit, leave := r.readyLimit()
 	res, err := r.store.Ready(r.ctx, store.ReadyQuery{
-		Node: r.nodeID(), Names: r.names.readyNames(), Limit: limit, HorizonMS: r.timing.horizon.Milliseconds(),
+		Node: r.nodeID(), Names: r.names.readyNames(), Limit: limit, HorizonMS: r.timing.horizon.Milliseconds(), LeaveMS: leave,
 		Skip: func(id string) bool {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -212,8 +219,8 @@ func (r *Runtime) findReady(why ask) {
 		r.dueLocked(d.Instance, d.Due)
 	}
 	r.scout.moreReady = len(res.Instances) >= limit
-	if why&(askWoken|askElsewhere) != 0 {
-		// What another live node committed last is left to it for a moment, then it is anybody's.
+	if why&(askWoken|askElsewhere) != 0 || leave != 0 {
+		// What another live node committed last is left to it for a moment, then it is anybody's that is not busy.
 		r.scout.wantLater(r.now() + int64(store.AffinityDelay+affinitySlack))
 	}
 	r.spreadLocked()

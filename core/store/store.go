@@ -21,7 +21,7 @@ type Store interface {
 	Enqueue(ctx context.Context, messages []Enqueue) ([]bool, error)
 
 	// Ready finds instances with something to do: due messages other than mail, mail of an open queue. Instances that
-	// another live node committed last are left out until their message has been visible for AffinityDelay.
+	// another live node committed last are left out until their message has been visible for q.LeaveMS.
 	Ready(ctx context.Context, q ReadyQuery) (ReadyResult, error)
 	// Load reads an instance with its untaken messages; with its history unless the instance's turn is have.
 	// ErrNotFound when there is no such instance.
@@ -74,7 +74,8 @@ type Store interface {
 	Close() error
 }
 
-// AffinityDelay is how long other nodes leave a new message to the node that committed its instance last.
+// AffinityDelay is how long other nodes leave a new message to the node that committed its instance last, if they do not ask
+// to leave it longer.
 const AffinityDelay = 100 * time.Millisecond
 
 // Queries read what clients ask for. None of them changes anything.

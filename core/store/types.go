@@ -1,6 +1,8 @@
 package store
 
 import (
+	"cmp"
+
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
 )
@@ -49,7 +51,12 @@ type ReadyQuery struct {
 	Skip func(instance string) bool
 	// HorizonMS: timers due within it are listed in ReadyResult.Due.
 	HorizonMS int64
+	// LeaveMS: what another live node committed last is left to it for so long after its message became visible; 0 = AffinityDelay.
+	LeaveMS int64
 }
+
+// Leaves is LeaveMS or what stands for it, in ms.
+func (q *ReadyQuery) Leaves() int64 { return cmp.Or(q.LeaveMS, AffinityDelay.Milliseconds()) }
 
 // ReadyResult of a query.
 type ReadyResult struct {

@@ -98,7 +98,7 @@ type window struct {
 func (s *Store) look(ctx context.Context, db querier, q *store.ReadyQuery, w window) (f found, err error) {
 	seen, listed, n := map[int64]bool{}, map[int64]bool{}, 0
 	sent := s.clock.local()
-	args := []any{string(q.Node), list(q.Names), store.AffinityDelay.Milliseconds(), w.limit, w.horizonMS, dueLimit, w.spans}
+	args := []any{string(q.Node), list(q.Names), q.Leaves(), w.limit, w.horizonMS, dueLimit, w.spans}
 	err = each(ctx, db, s.sql.in(callReady), args, func(rows pgx.Rows) error {
 		var what int
 		var id, at *int64

@@ -73,7 +73,7 @@ func (s *Store) Ready(ctx context.Context, q store.ReadyQuery) (store.ReadyResul
 			}
 			looked[found.id] = true
 			// Their own node is about to take them: others wait a moment, then anybody may.
-			if found.node != q.Node && alive[found.node] && now-row.ColumnInt64(1) < store.AffinityDelay.Milliseconds() {
+			if found.node != q.Node && alive[found.node] && now-row.ColumnInt64(1) < q.Leaves() {
 				return true, nil
 			}
 			if q.Skip != nil && q.Skip(found.instance) {

@@ -208,6 +208,28 @@ var ordering = []scenario{
 		equalLists(h, "for another node, later", h.ready(nodeB), []string{"a"})
 		equal(h, "it is taken over", h.load("a").Node, nodeB)
 	}},
+	{"a node may ask to leave it for longer, but not what a dead one had", func(h *harness) {
+		asks := func(want ...string) {
+			h.Helper()
+			r, err := h.s.Ready(h.ctx, store.ReadyQuery{Node: nodeB, Names: []string{"flow", "flow@1.0.0"}, Limit: 10, LeaveMS: 1000})
+			h.ok(err)
+			equalLists(h, "ready", r.Instances, want)
+		}
+		h.join(store.Node{ID: nodeA})
+		h.join(store.Node{ID: nodeB})
+		h.running("a")
+		h.enqueue("a", history.MsgEvent, "e", "1")
+		h.clock.Advance(999 * time.Millisecond)
+		asks()
+		h.clock.Advance(time.Millisecond)
+		asks("a")
+		h.running("b")
+		h.enqueue("b", history.MsgEvent, "e", "1")
+		h.ok(h.s.Leave(h.ctx, nodeA))
+		r, err := h.s.Ready(h.ctx, store.ReadyQuery{Node: nodeB, Names: []string{"flow@1.0.0"}, Limit: 10, LeaveMS: 1000})
+		h.ok(err)
+		equal(h, "the dead node's", slices.Contains(r.Instances, "b"), true)
+	}},
 	{"of two nodes that find an instance one gets it", func(h *harness) {
 		h.join(store.Node{ID: nodeA})
 		h.join(store.Node{ID: nodeB})
