@@ -186,23 +186,8 @@ func (w listener) Wake(news store.Wake) {
 	if r.phase != phaseRunning {
 		return
 	}
-	if s := news.Started; s != nil {
-		r.noteStartLocked(s.Instance)
-		inst := r.instanceLocked(s.Instance)
-		inst.awarded = true
-		if r.storedLocked(inst, s) {
-			// Its turn is here already.
-		} else if (inst.state == idle || inst.state == ready && inst.snapshot == nil && !inst.reload) && inst.live == nil {
-			inst.snapshot = s
-		} else {
-			inst.reload = true
-		}
-		if s.NextDue > 0 {
-			r.dueLocked(s.Instance, s.NextDue)
-		}
-		if inst.snapshot == s && len(s.Messages) > 0 || inst.reload {
-			r.readyLocked(inst)
-		}
+	if news.Started != nil {
+		r.adoptedLocked(news.Started)
 	}
 	for _, id := range news.Ready {
 		if news.Started != nil && news.Started.Instance == id || r.loadedLocked(id, news.Loaded) || r.deliveredLocked(id, news.Delivered) {
@@ -235,6 +220,27 @@ func (w listener) Wake(news store.Wake) {
 		r.logLocked("warn", news.Notice, "store", r.store.Describe())
 	}
 	r.spreadLocked()
+}
+
+// adoptedLocked takes an instance that a client of this process has started, and this node adopted.
+func (r *Runtime) adoptedLocked(s *store.Snapshot) {
+	r.noteStartLocked(s.Instance)
+	inst := r.instanceLocked(s.Instance)
+	inst.awarded = true
+	unread := inst.state == ready && inst.snapshot == nil && !inst.reload
+	switch {
+	case r.storedLocked(inst, s): // its turn is here already
+	case (inst.state == idle || unread) && inst.live == nil:
+		inst.snapshot = s
+	default:
+		inst.reload = true
+	}
+	if s.NextDue > 0 {
+		r.dueLocked(s.Instance, s.NextDue)
+	}
+	if inst.snapshot == s && len(s.Messages) > 0 || inst.reload {
+		r.readyLocked(inst)
+	}
 }
 
 // loadedLocked takes the messages of an instance that were read with the write, if nothing has happened to it since.

@@ -143,7 +143,7 @@ def transactions(log: pathlib.Path) -> tuple[bytes, int]:
 
 
 def test_sequential_step_is_one_transaction_of_the_file(tmp_path: pathlib.Path) -> None:
-    """A turn that begins and one for each result are all that is written, and the start with the first: N + 1 transactions.
+    """A turn that begins, with the start, and one for each result are all that is written: N + 1 transactions.
 
     One more when the start was stored by itself.
 
