@@ -98,7 +98,10 @@ func (b *beginning) wait(ctx context.Context, d time.Duration) bool {
 	}
 	var over <-chan time.Time
 	if d > 0 {
-		t := time.NewTimer(d - hold)
+		if b.bound {
+			d -= hold
+		}
+		t := time.NewTimer(d)
 		defer t.Stop()
 		over = t.C
 	}
@@ -118,8 +121,14 @@ func (r *Runtime) withdraw(b *beginning, late bool) bool {
 	defer r.mu.Unlock()
 	switch {
 	case b.state == beginReady:
-		b.inst.snapshot = nil
-		r.endBeginLocked(b.inst, store.ErrNotBegun)
+		inst := b.inst
+		inst.snapshot = nil
+		r.endBeginLocked(inst, store.ErrNotBegun)
+		if !inst.reload {
+			r.ready.filter(func(other *instance) bool { return other != inst })
+			inst.state, inst.awarded = idle, false
+			r.releaseLocked(inst)
+		}
 	case b.state == beginRunning && late:
 		b.state = beginAlone
 	default:
@@ -166,6 +175,7 @@ func (r *Runtime) beganLocked(b *beginning, s *step) *step {
 		r.followLocked(b, s)
 	case b.state == beginAlone:
 		inst.state, b.step = committing, s
+		r.held++
 		return nil
 	default:
 		r.refusedLocked(s)
@@ -190,16 +200,29 @@ func (r *Runtime) storedLocked(inst *instance, s *store.Snapshot) bool {
 	if b == nil || b.state != beginAlone || b.life != s.Life || len(s.Messages) == 0 {
 		return false
 	}
-	if b.step != nil && b.step.epoch != r.epoch {
-		r.voidLocked(b.step)
+	b.born = s
+	held := r.releaseStepLocked(b)
+	switch {
+	case held == nil: // it follows when the code has returned
+	case held.epoch != r.epoch:
+		r.voidLocked(held)
 		return false
-	}
-	if b.born = s; b.step != nil {
-		r.followLocked(b, b.step)
-		r.pending = append(r.pending, b.step)
+	default:
+		r.followLocked(b, held)
+		r.pending = append(r.pending, held)
 		kick(r.committerKick)
 	}
 	return true
+}
+
+// releaseStepLocked takes the turn that waits for its start; nil: none does.
+func (r *Runtime) releaseStepLocked(b *beginning) *step {
+	s := b.step
+	if b.step = nil; s != nil {
+		r.held--
+		kick(r.drainKick)
+	}
+	return s
 }
 
 // Unbegun implements [store.Beginner].
@@ -211,9 +234,9 @@ func (w listener) Unbegun(s *store.Snapshot) {
 	if inst == nil || inst.begin == nil || inst.begin.life != s.Life || inst.begin.born != nil {
 		return
 	}
-	b := inst.begin
-	if r.endBeginLocked(inst, store.ErrNotBegun); b.step != nil {
-		r.refusedLocked(b.step)
+	held := r.releaseStepLocked(inst.begin)
+	if r.endBeginLocked(inst, store.ErrNotBegun); held != nil {
+		r.refusedLocked(held)
 		r.spreadLocked()
 	}
 }
@@ -228,14 +251,16 @@ func (r *Runtime) unbornLocked(s *step) {
 	inst.awarded = false
 	inst.state = idle
 	r.endBeginLocked(inst, store.ErrNotBegun)
-	if inst.reload {
+	r.offerAgainLocked(inst, s.results) // of the instance that another start has made
+	if inst.reload || len(inst.inbox) > 0 {
 		r.readyLocked(inst)
+		r.spreadLocked()
 	}
 	r.releaseLocked(inst)
 }
 
 // bornLocked answers the client of a first turn whose commit has an outcome. False: nothing is stored of it, and nothing left here.
-func (r *Runtime) bornLocked(s *step, err error) bool {
+func (r *Runtime) bornLocked(s *step, err error, lost []store.JobRef) bool {
 	if !s.turn.Begin {
 		return true
 	}
@@ -248,7 +273,13 @@ func (r *Runtime) bornLocked(s *step, err error) bool {
 	}
 	if errors.Is(err, store.ErrExists) {
 		r.endBeginLocked(s.inst, err)
+		// Code has run for nothing, as it would for the next start of an id in use. And what came for the instance that has it
+		// was not looked for meanwhile.
+		r.beginAgain = r.now() + int64(r.timing.beginRest)
+		r.scout.want(askWoken)
+		kick(r.scoutKick)
 	}
+	r.jobsGoneLocked(s, lost)
 	r.unbornLocked(s) // the start by itself may succeed, or has the better error
 	return false
 }

@@ -23,6 +23,7 @@ func TestFirstTurnFollowsItsStart(t *testing.T) {
 		born  *store.Snapshot
 	}
 	taken := func(s *scene) *beginning { // by a lane, which does not come back at once
+		s.r.ready.take()
 		s.inst.state, s.inst.snapshot, s.inst.begin.state = running, nil, beginRunning
 		s.inst.live = &liveExecution{life: s.first.Life, turn: s.first.Turn, inst: s.inst}
 		return s.inst.begin
@@ -94,7 +95,10 @@ func TestFirstTurnFollowsItsStart(t *testing.T) {
 			b := taken(s)
 			s.r.withdraw(b, true)
 			ends(s, b)
-			s.r.epoch++
+			s.r.mu.Lock()
+			s.r.loseNodeLocked()
+			s.r.node = "next"
+			s.r.mu.Unlock()
 			started(s)
 			return nil
 		}},
@@ -123,6 +127,9 @@ func TestFirstTurnFollowsItsStart(t *testing.T) {
 			r.mu.Unlock()
 			s.inst = b.inst
 			followed := c.do(t, s)
+			if known := r.instances["a"]; known != nil {
+				s.inst = known
+			}
 			if !errors.Is(b.err, store.ErrNotBegun) || b.state != beginOver || s.inst.begin != nil {
 				t.Errorf("state %d, %v", b.state, b.err)
 			}
@@ -132,8 +139,11 @@ func TestFirstTurnFollowsItsStart(t *testing.T) {
 			if followed != nil && (followed.turn.Begin || followed.turn.Commit.Consumed[0].Row != row) {
 				t.Errorf("%+v", followed.turn)
 			}
-			if c.again && s.inst.state != ready {
-				t.Errorf("state %d", s.inst.state)
+			if c.again && (s.inst.state != ready || r.ready.len() != 1) {
+				t.Errorf("state %d, %d ready", s.inst.state, r.ready.len())
+			}
+			if r.held != 0 {
+				t.Errorf("%d turns are held", r.held)
 			}
 		})
 	}
@@ -167,5 +177,102 @@ func TestStartsBeginOnlyWhenNothingElseIsUnderWay(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// committingFirst makes a runtime whose client waits for the commit of a first turn.
+func committingFirst(t *testing.T, results ...*job) (*Runtime, *step) {
+	t.Helper()
+	r, err := New(nil, DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.cancel)
+	r.phase, r.node = phaseRunning, "n"
+	first := store.Newborn(&store.Start{Instance: "a", Name: "flow"}, "life", history.NewToken(), "n", 0, 1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.beginLocked(context.Background(), first)
+	inst := r.ready.pop()
+	inst.state, inst.snapshot, b.state = running, nil, beginRunning
+	inst.live = &liveExecution{life: first.Life, turn: first.Turn, inst: inst}
+	for _, j := range results {
+		j.state, j.inst = jobTaken, inst
+		r.claimed[j.ID] = j
+		inst.jobs++
+	}
+	s := r.beganLocked(b, &step{inst: inst, live: inst.live, results: results, turn: store.Turn{
+		Instance: "a", Life: first.Life, Expect: first.Turn, Commit: &replay.Commit{Consumed: first.Messages},
+	}})
+	inst.state = committing
+	return r, s
+}
+
+// The id is in use, and this node has finished an activity of the instance that has it.
+func TestResultsOutliveAFirstTurnThatIsRefused(t *testing.T) {
+	kept, lost := &job{Job: store.Job{JobRef: store.JobRef{ID: 5}}}, &job{Job: store.Job{JobRef: store.JobRef{ID: 6}}}
+	r, s := committingFirst(t, kept, lost)
+	r.mu.Lock()
+	r.bornLocked(s, store.ErrExists, []store.JobRef{{ID: 6}})
+	r.mu.Unlock()
+	inst := s.inst
+	if len(inst.inbox) != 1 || inst.inbox[0] != kept || inst.state != ready || lost.state != jobGone {
+		t.Errorf("inbox %v, state %d", inst.inbox, inst.state)
+	}
+	if now := r.now(); r.beginAgain <= now {
+		t.Error("the next start may run code for nothing at once")
+	}
+}
+
+// One of a group can never be stored: the first turn. The other is not to blame.
+func TestFirstTurnFailsNoOther(t *testing.T) {
+	r, s := committingFirst(t)
+	f := &refuser{Store: r.store}
+	r.store = f
+	other := r.instanceLocked("other")
+	other.state = committing
+	steps := []*step{s, {inst: other, turn: store.Turn{Instance: "other", Commit: &replay.Commit{}}}}
+	r.mu.Lock()
+	r.beginCommitLocked(steps)
+	r.mu.Unlock()
+	r.commitFailed(steps, &store.Error{Operation: "commit", Refused: true, Err: errors.New("too large")})
+	if f.commits != 1 || other.unstorable != "" || other.state != idle {
+		t.Errorf("%d commits of the other alone, unstorable %q", f.commits, other.unstorable)
+	}
+}
+
+type refuser struct {
+	store.Store
+	commits int
+}
+
+func (f *refuser) CommitTurns(_ context.Context, _ store.NodeID, turns []store.Turn) ([]store.TurnResult, error) {
+	f.commits++
+	return make([]store.TurnResult, len(turns)), nil
+}
+
+// What a refused first turn leaves ready has a lane woken for it.
+func TestLaneIsWokenForWhatAFirstTurnLeaves(t *testing.T) {
+	r, s := committingFirst(t)
+	r.mu.Lock()
+	r.beginCommitLocked([]*step{s})
+	r.mu.Unlock()
+	listener{r}.Wake(store.Wake{Ready: []string{"a"}})
+	r.idle = append(r.idle, &lane{})
+	r.commitFailed([]*step{s}, &store.Error{Operation: "commit", Retryable: true, Err: errors.New("busy")})
+	if r.ready.len() != 1 || len(r.idle) != 0 {
+		t.Errorf("%d ready, %d lanes idle", r.ready.len(), len(r.idle))
+	}
+}
+
+// A client waits as long on a thread of its own as on one of many.
+func TestClientsWaitEquallyLong(t *testing.T) {
+	for _, bound := range []bool{false, true} {
+		b := &beginning{bound: bound, told: make(chan struct{})}
+		const patience = 5 * time.Millisecond
+		begun := time.Now()
+		if b.wait(context.Background(), patience) || time.Since(begun) < patience {
+			t.Errorf("bound %v: gave up after %v", bound, time.Since(begun))
+		}
 	}
 }

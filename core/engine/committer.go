@@ -224,7 +224,7 @@ func (r *Runtime) commit(by *lane, steps []*step, turns []store.Turn) bool {
 	for i, s := range steps {
 		r.endCommitLocked(s)
 		res := &results[i]
-		if !r.bornLocked(s, res.Err) {
+		if !r.bornLocked(s, res.Err, res.LostJobs) {
 			continue
 		}
 		if res.Err == nil {

@@ -225,20 +225,20 @@ func (w listener) Wake(news store.Wake) {
 // adoptedLocked takes an instance that a client of this process has started, and this node adopted.
 func (r *Runtime) adoptedLocked(s *store.Snapshot) {
 	r.noteStartLocked(s.Instance)
+	if r.storedLocked(r.instanceLocked(s.Instance), s) {
+		return // its turn is here already
+	}
 	inst := r.instanceLocked(s.Instance)
 	inst.awarded = true
-	unread := inst.state == ready && inst.snapshot == nil && !inst.reload
-	switch {
-	case r.storedLocked(inst, s): // its turn is here already
-	case (inst.state == idle || unread) && inst.live == nil:
+	if inst.state == idle && inst.live == nil {
 		inst.snapshot = s
-	default:
+	} else {
 		inst.reload = true
 	}
 	if s.NextDue > 0 {
 		r.dueLocked(s.Instance, s.NextDue)
 	}
-	if inst.snapshot == s && len(s.Messages) > 0 || inst.reload {
+	if len(s.Messages) > 0 || inst.reload {
 		r.readyLocked(inst)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/duroxide/duroxide/core/history"
 	"github.com/duroxide/duroxide/core/replay"
@@ -17,13 +18,7 @@ func (r *Runtime) answerLocked(s *step, res *store.TurnResult) {
 		r.pending = append(r.pending, s)
 		r.loseNodeLocked()
 	case errors.Is(res.Err, store.ErrJobsLost):
-		for _, ref := range res.LostJobs {
-			for _, j := range s.results {
-				if j.JobRef == ref {
-					r.goneLocked(j)
-				}
-			}
-		}
+		r.jobsGoneLocked(s, res.LostJobs)
 		r.refusedLocked(s)
 	case errors.Is(res.Err, store.ErrFenced):
 		r.timersDropLocked(s.inst.id)
@@ -43,6 +38,15 @@ func (r *Runtime) answerLocked(s *step, res *store.TurnResult) {
 		r.logLocked("error", "turn could not be stored: "+res.Err.Error(), "instance_id", s.inst.id, "orchestration_name", s.turn.Name)
 		r.refusedLocked(s)
 		r.delayLocked(s.inst, r.backoffLocked(s.inst))
+	}
+}
+
+// jobsGoneLocked drops those results of a turn whose jobs are no longer this node's.
+func (r *Runtime) jobsGoneLocked(s *step, lost []store.JobRef) {
+	for _, j := range s.results {
+		if slices.Contains(lost, j.JobRef) {
+			r.goneLocked(j)
+		}
 	}
 }
 
@@ -165,12 +169,12 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.commitOverLocked()
-	claims, current := false, false
+	claims, current, alone := false, false, len(steps) == 1
 	var held []*step // by the node that is there now
 	for _, s := range steps {
 		r.endCommitLocked(s)
 		current = current || s.epoch == r.epoch
-		if !r.bornLocked(s, err) {
+		if !r.bornLocked(s, err, nil) {
 			continue
 		}
 		if s.epoch != r.epoch {
@@ -198,7 +202,7 @@ func (r *Runtime) commitFailed(steps []*step, err error) bool {
 		r.pending = append(r.pending, steps...)
 		r.loseNodeLocked()
 		return true
-	case !unknown && len(steps) > 1:
+	case !unknown && !alone:
 		// One of them cannot be stored; alone it does not stop the others.
 		for _, s := range steps {
 			if s.epoch != r.epoch { // by what became of the one before

@@ -77,6 +77,7 @@ type Runtime struct {
 	starts         [8]started
 	commitTakes    float64 // of late, ns
 	startsNext     int
+	held           int   // first turns that wait for their start
 	beginAgain     int64 // until then starts are stored by themselves (see Runtime.now)
 	gatheringSince int64
 

@@ -114,7 +114,7 @@ const (
 
 // quietLocked: nothing runs and nothing waits for the store.
 func (r *Runtime) quietLocked() bool {
-	if r.running > 0 || r.roles > 0 || len(r.pending) > 0 || r.inflight > 0 || r.unsettled > 0 || len(r.verifies) > 0 {
+	if r.running > 0 || r.roles > 0 || len(r.pending) > 0 || r.held > 0 || r.inflight > 0 || r.unsettled > 0 || len(r.verifies) > 0 {
 		return false
 	}
 	for _, l := range r.lanes {

@@ -60,9 +60,9 @@ func (r *Runtime) takeTurns(l *lane) {
 		}
 		inst := r.popReadyLocked()
 		inst.state = running
-		begins := inst.begin
-		if begins != nil {
-			begins.state = beginRunning
+		var begins *beginning
+		if b := inst.begin; b != nil && b.state == beginReady {
+			begins, b.state = b, beginRunning
 		}
 		began, loads := r.now(), inst.needsLoad()
 		l.turnOf = inst
@@ -346,13 +346,14 @@ func (r *Runtime) restoreTurn(t *turning) {
 	defer r.mu.Unlock()
 	inst := t.inst
 	r.clearSuspectTurnLocked(inst)
+	more := inst.reload || len(inst.inbox) > 0 // what has come meanwhile
 	r.offerAgainLocked(inst, t.results)
 	inst.state = idle
 	inst.failures = 0
 	if e := inst.live; e != nil && !r.keepLocked(e) && inst.live == e {
 		r.forgetLocked(e)
 	}
-	if inst.reload {
+	if more {
 		r.readyLocked(inst)
 	}
 	r.releaseLocked(inst)

@@ -330,6 +330,7 @@ const (
 func (c *committing) applied(ctx context.Context, q querier) (applied, known bool, err error) {
 	clear(c.results)
 	c.tidings = tidings{}
+	unborn := true // beginnings of which there is nothing: not applied, or in vain. Beside others they tell nothing.
 	for place, turn := range c.turns {
 		is, sure, err := c.appliedOne(ctx, q, place)
 		if err != nil {
@@ -337,6 +338,7 @@ func (c *committing) applied(ctx context.Context, q querier) (applied, known boo
 		}
 		known = known || sure
 		applied = applied || is
+		unborn = unborn && turn.Begin && !is && !sure
 		if !is {
 			c.results[place] = store.TurnResult{Err: turn.Refused()}
 		} else {
@@ -344,7 +346,7 @@ func (c *committing) applied(ctx context.Context, q querier) (applied, known boo
 		}
 	}
 	if !applied || !known {
-		return applied, known, nil
+		return applied, known || unborn, nil
 	}
 	c.tidings.jobs()
 	c.noteChanges()
@@ -359,7 +361,7 @@ func (c *committing) appliedOne(ctx context.Context, q querier, place int) (appl
 	err = q.QueryRow(ctx, c.store.sql.in(turnNow), turn.Instance, turn.Life).Scan(&id, &now, &used, &node)
 	switch {
 	case errorsIsNoRows(err):
-		return false, turn.Begin, nil
+		return false, false, nil
 	case err != nil:
 		return false, false, err
 	case now.token == turn.New:

@@ -170,6 +170,19 @@ func hotOperations(t *testing.T, s *Store, x *steps) []operation {
 	return []operation{
 		{"renewal", func() { ok(s.Renew(ctx, lease)) }},
 		{"commit of a group", func() { x.commit(t, s) }},
+		{"start with the first turn", func() {
+			results, err := s.CommitTurns(ctx, "n", []store.Turn{firstTurn("first-" + history.NewToken().String())})
+			ok(err)
+			ok(results[0].Err)
+		}},
+		{"starts in a group", func() {
+			results, err := s.CommitTurns(ctx, "n", []store.Turn{
+				firstTurn("first-" + history.NewToken().String()), firstTurn("first-" + history.NewToken().String()),
+			})
+			ok(err)
+			ok(results[0].Err)
+			ok(results[1].Err)
+		}},
 		{"load", func() {
 			_, err := s.Load(ctx, "instance-1", history.Token{})
 			ok(err)

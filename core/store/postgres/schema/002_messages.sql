@@ -248,14 +248,15 @@ BEGIN
 END
 $duroxide$;
 
--- Inserts instances whose first turns are committed in the same transaction: without a start message.
+-- Inserts instances whose first turns are committed in the same transaction: without a start message. Gives the lives that began.
 CREATE FUNCTION {{.schema}}.duroxide_found(p_now bigint, p_node text, b_instance text[], b_life text[], b_turn uuid[], b_name text[],
     b_version text[])
-RETURNS void
+RETURNS text[]
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $duroxide$
 DECLARE
     v_instances text[];
+    v_lives     text[];
 BEGIN
     WITH born AS (
         INSERT INTO {{.schema}}.duroxide_instances (instance, life, turn, execution, name, version, status, next_event, node,
@@ -263,13 +264,14 @@ BEGIN
         SELECT b.instance, b.life, b.turn, 1, b.name, b.version, 'Running', 1, p_node, p_now, p_now, p_now
         FROM unnest(b_instance, b_life, b_turn, b_name, b_version) b(instance, life, turn, name, version)
         ORDER BY b.instance COLLATE "C"
-        ON CONFLICT (instance) DO NOTHING RETURNING instance)
-    SELECT array_agg(instance) INTO v_instances FROM born;
+        ON CONFLICT (instance) DO NOTHING RETURNING instance, life)
+    SELECT array_agg(instance), array_agg(life) INTO v_instances, v_lives FROM born;
     PERFORM pg_advisory_xact_lock(l.key) FROM (
         SELECT DISTINCT hashtextextended(i, 0) AS key FROM unnest(v_instances) i ORDER BY 1) l;
     IF EXISTS (SELECT FROM {{.schema}}.duroxide_early_mail e WHERE e.instance = ANY (v_instances)) THEN
         PERFORM {{.schema}}.duroxide_take_early(p_now, v_instances);
     END IF;
+    RETURN coalesce(v_lives, '{}');
 END
 $duroxide$;
 

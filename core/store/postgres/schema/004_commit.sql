@@ -58,9 +58,14 @@ BEGIN
     -- The arrays are in the order of the ids, and joined row by row: that is the order in which rows are locked.
     v_now := {{.schema}}.duroxide_now();
     IF cardinality(b_member) > 0 THEN
-        PERFORM {{.schema}}.duroxide_found(v_now, p_node, ARRAY(SELECT t_instance[m] FROM unnest(b_member) m),
+        v_lives := {{.schema}}.duroxide_found(v_now, p_node, ARRAY(SELECT t_instance[m] FROM unnest(b_member) m),
             ARRAY(SELECT t_life[m] FROM unnest(b_member) m), ARRAY(SELECT t_expect[m] FROM unnest(b_member) m),
             ARRAY(SELECT t_name[m] FROM unnest(b_member) m), ARRAY(SELECT t_version[m] FROM unnest(b_member) m));
+        -- What is there by another start passes no fence, were it of the same life.
+        FOR v_count IN SELECT m FROM unnest(b_member) m WHERE NOT t_life[m] = ANY (v_lives) LOOP
+            t_expect[v_count] := NULL;
+        END LOOP;
+        v_lives := NULL;
     END IF;
     IF 2 = ANY (t_how) THEN
         -- When the execution that ends began is read before its row moves on. All rows are locked first: in their order.
