@@ -87,12 +87,12 @@ func TestBeginningWhoseAnswerIsLostIsFoundOut(t *testing.T) {
 	ctx := context.Background()
 	for _, group := range []bool{false, true} {
 		x, through := newCrossing(t)
-		s := openThrough(t, through, Options{}) //nolint:contextcheck // tests clean up on their own time
+		s := openThrough(t, through, Options{})
 		turns := []store.Turn{firstTurn("a")}
 		if group {
 			turns = append(turns, firstTurn("b"))
 		}
-		newBarrier(t, s, "INSERT ON {schema}.duroxide_history").lose(t, x, func() { //nolint:contextcheck // tests clean up on their own time
+		newBarrier(t, s, "INSERT ON {schema}.duroxide_history").lose(t, x, func() {
 			results, err := s.CommitTurns(ctx, "n", turns)
 			if err != nil {
 				t.Error(err)
@@ -114,7 +114,7 @@ func TestBeginningThatWasGivenUpNeverArrives(t *testing.T) {
 	ctx := context.Background()
 	x, through := newCrossing(t)
 	x.held = []byte("late-id")
-	s := openThrough(t, through, Options{}) //nolint:contextcheck // tests clean up on their own time
+	s := openThrough(t, through, Options{})
 	hurry, cancel := context.WithCancel(ctx)
 	x.cutOff = cancel
 	_, err := s.CommitTurns(hurry, "n", []store.Turn{firstTurn("late-id")})
