@@ -79,7 +79,6 @@ func (r *Runtime) beginLocked(ctx context.Context, s *store.Snapshot) *beginning
 	if inst.known() || inst.reload {
 		return nil
 	}
-	r.noteStartLocked(s.Instance)
 	b := &beginning{life: s.Life, inst: inst, bound: park.IsBound(ctx), told: make(chan struct{})}
 	inst.begin, inst.snapshot, inst.awarded = b, s, true
 	r.readyLocked(inst)
@@ -243,21 +242,17 @@ func (w listener) Unbegun(s *store.Snapshot) {
 
 // unbornLocked throws a first turn away that was not committed: its instance is not in the store, or there by another start.
 func (r *Runtime) unbornLocked(s *step) {
+	r.discardLocked(s)
 	inst := s.inst
-	if s.live != nil {
-		r.forgetLocked(s.live)
-	}
-	inst.untaken, inst.left, inst.snapshot = nil, nil, nil
-	inst.awarded = false
-	inst.state = idle
-	r.endBeginLocked(inst, store.ErrNotBegun)
-	r.offerAgainLocked(inst, s.results) // of the instance that another start has made
 	if inst.reload || len(inst.inbox) > 0 {
 		r.readyLocked(inst)
 		r.spreadLocked()
 	}
 	r.releaseLocked(inst)
 }
+
+// begins reports whether a client waits for the turn with its start.
+func (s *step) begins() bool { return s.turn.Begin }
 
 // bornLocked answers the client of a first turn whose commit has an outcome. False: nothing is stored of it, and nothing left here.
 func (r *Runtime) bornLocked(s *step, err error, lost []store.JobRef) bool {
@@ -266,6 +261,7 @@ func (r *Runtime) bornLocked(s *step, err error, lost []store.JobRef) bool {
 	}
 	if err == nil {
 		r.meters.begun.Add(1)
+		r.noteStartLocked(s.inst.id)
 	}
 	if err == nil || store.IsUnknown(err) {
 		r.endBeginLocked(s.inst, err)

@@ -60,7 +60,7 @@ func (r *Runtime) runCommitter() {
 // of those starts brings a turn in a moment.
 func (r *Runtime) gatherLocked(n int) time.Duration {
 	now := r.now()
-	if n == 0 || n >= r.timing.gatherTurns || slices.ContainsFunc(r.pending, (*step).begins) || r.phase != phaseRunning || !r.streamsLocked(now) {
+	if n == 0 || n >= r.timing.gatherTurns || r.phase != phaseRunning || !r.streamsLocked(now) || slices.ContainsFunc(r.pending, (*step).begins) {
 		r.gatheringSince = 0
 		return 0
 	}
@@ -90,9 +90,6 @@ func (r *Runtime) streamsLocked(now int64) bool {
 	return open >= len(r.starts)/2
 }
 
-// begins reports whether a client waits for the turn with its start.
-func (s *step) begins() bool { return s.turn.Begin }
-
 // started is an instance that a client of this process has started.
 type started struct {
 	instance string
@@ -101,9 +98,6 @@ type started struct {
 
 // noteStartLocked notes an instance that a client of this process has started.
 func (r *Runtime) noteStartLocked(instance string) {
-	if last := r.startsNext - 1; last >= 0 && r.starts[last%len(r.starts)].instance == instance {
-		return
-	}
 	r.starts[r.startsNext%len(r.starts)] = started{instance: instance, at: r.now()}
 	r.startsNext++
 }

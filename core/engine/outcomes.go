@@ -146,6 +146,13 @@ func (r *Runtime) sortLeftLocked(s *step) (again []*job, left map[int64]bool) {
 // refusedLocked: the store has another turn for the instance, or lost jobs of this one. User code cannot be rewound,
 // so it is thrown away and the turn is done again from the store.
 func (r *Runtime) refusedLocked(s *step) {
+	r.discardLocked(s)
+	s.inst.reload = true
+	r.readyLocked(s.inst)
+}
+
+// discardLocked throws a turn away with its user code. Its results are for the next one.
+func (r *Runtime) discardLocked(s *step) {
 	inst := s.inst
 	r.endBeginLocked(inst, store.ErrNotBegun)
 	r.clearSuspectTurnLocked(inst)
@@ -156,8 +163,6 @@ func (r *Runtime) refusedLocked(s *step) {
 	inst.awarded = false
 	inst.state = idle
 	r.offerAgainLocked(inst, s.results)
-	inst.reload = true
-	r.readyLocked(inst)
 }
 
 // commitFailed: the store could not do it. A group that was not applied is tried again as it is, since its user code

@@ -163,8 +163,9 @@ func (r *Runtime) runScout() {
 	}
 }
 
-// readyLimit: what a node takes and cannot run soon, others find too, and run as well.
-func (r *Runtime) readyLimit() (limit int, leaveMS int64) {
+// readyBounds: what a node takes and cannot run soon, others find too, and run as well. And while it has much to do it leaves
+// others longer what is theirs.
+func (r *Runtime) readyBounds() (limit int, leaveMS int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ready.len()+r.jobs.len()+len(r.pending) >= busyFrom {
@@ -175,7 +176,7 @@ func (r *Runtime) readyLimit() (limit int, leaveMS int64) {
 
 // findReady asks for instances with something to do.
 func (r *Runtime) findReady(why ask) {
-	limit, leave := r.readyLimit()
+	limit, leave := r.readyBounds()
 	res, err := r.store.Ready(r.ctx, store.ReadyQuery{
 		Node: r.nodeID(), Names: r.names.readyNames(), Limit: limit, HorizonMS: r.timing.horizon.Milliseconds(), LeaveMS: leave,
 		Skip: func(id string) bool {

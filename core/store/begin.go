@@ -7,51 +7,34 @@ import (
 	"github.com/duroxide/duroxide/core/history"
 )
 
-// Begun is what came of a start with its first turn.
-type Begun struct {
-	// Done: the start has its Result and Err. Else it is to be made without the turn.
-	Done   bool
-	Result StartResult
-	Err    error
-	by     Beginner
-	first  *Snapshot
-	unsure bool // nobody knows whether it was stored
-}
-
-// Begin makes a start whose instance was adopted together with its first turn, if the adopter can and the start wants nothing
-// that only Start does.
-func Begin(ctx context.Context, adopter Listener, start *Start, s *Snapshot) Begun {
+// Begin makes a start whose instance was adopted: together with its first turn, if the adopter can and the start
+// wants nothing that only Start does; else by alone, which stores it by itself with the life of first.
+func Begin(ctx context.Context, s Store, adopter Listener, start *Start, first *Snapshot, alone func() (StartResult, error)) (StartResult, error) {
 	by, can := adopter.(Beginner)
 	if !can || start.DelayMS > 0 || start.IfExists == ExistsRestartIfEnded {
-		return Begun{}
+		return alone()
 	}
-	switch err := by.Begin(ctx, s); {
-	case err == nil:
-		return Begun{Done: true, Result: StartResult{Started: true, Life: s.Life}}
-	case errors.Is(err, ErrNotBegun):
-		return Begun{by: by, first: s}
-	case !errors.Is(err, ErrExists):
-		return Begun{by: by, first: s, unsure: true}
+	begun := by.Begin(ctx, first)
+	switch {
+	case begun == nil:
+		return StartResult{Started: true, Life: first.Life}, nil
+	case !errors.Is(begun, ErrExists):
 	case start.IfExists == ExistsError:
-		return Begun{Done: true, Err: ErrExists}
+		return StartResult{}, ErrExists
+	default:
+		return StartResult{}, nil
 	}
-	return Begun{Done: true}
-}
-
-// Settle gives the outcome of a start that was made without the turn, with the same life. When it finds the id in use, the
-// instance with the turn may have been stored after all.
-func (b Begun) Settle(ctx context.Context, s Store, instance string, result StartResult, err error) (StartResult, error) {
-	if b.by != nil {
-		b.by.Unbegun(b.first)
-	}
-	if !b.unsure || result.Started || err != nil && !errors.Is(err, ErrExists) {
+	result, err := alone()
+	by.Unbegun(first)
+	if errors.Is(begun, ErrNotBegun) || result.Started || err != nil && !errors.Is(err, ErrExists) {
 		return result, err
 	}
-	found, unread := s.Load(ctx, instance, history.Token{})
+	// Nobody knows what came of the turn, and the id is in use: it may be by this very start.
+	found, unread := s.Load(ctx, start.Instance, history.Token{})
 	switch {
 	case unread != nil && !errors.Is(unread, ErrNotFound):
 		return StartResult{}, unread
-	case unread == nil && found.Life == b.first.Life:
+	case unread == nil && found.Life == first.Life:
 		return StartResult{Started: true, Life: found.Life}, nil
 	}
 	return result, err

@@ -128,10 +128,8 @@ type Holder interface {
 }
 
 // Beginner is a listener that can run the first turn of an instance before it is stored, so that a start and its first turn
-// are one commit.
+// are one commit. The end of listening does not wait for its methods: it answers what is under way when it stops.
 type Beginner interface {
-	// Neither is waited for by the end of listening: who implements them answers what is under way when it stops.
-
 	// Begin runs the first turn of what it would be told as Wake.Started by a store that has adopted it, and commits it with
 	// Turn.Begin. It waits for that. ErrExists when the id is in use; ErrNotBegun when nothing is stored and the instance is to
 	// be stored by itself: the turn cannot run now, takes long, or could not be committed. Else nobody knows the outcome.

@@ -121,9 +121,8 @@ func (t *Turn) Refused() error {
 // TurnResult of one commit.
 type TurnResult struct {
 	// Err is nil when applied; ErrFenced when the instance has another life or turn, or is gone; ErrExists for the beginning of one
-	// whose id is in use; ErrJobsLost when only
-	// consumed jobs were not claimed so any more (they are in LostJobs, nothing was applied); an *Error when storing this
-	// turn failed while others of the group were stored.
+	// whose id is in use; ErrJobsLost when only consumed jobs were not claimed so any more (they are in LostJobs, nothing was
+	// applied); an *Error when storing this turn failed while others of the group were stored.
 	Err      error
 	LostJobs []JobRef
 	// Messages untaken after the commit, in the order to be applied, and the next due time (0 = none).

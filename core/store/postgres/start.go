@@ -58,15 +58,11 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 	if st.DelayMS <= 0 {
 		adopter, n.node = s.news.listeners.adopt(st.Name, st.Version)
 	}
+	alone := func() (store.StartResult, error) { return s.start(ctx, operation, &n, adopter) }
 	if adopter == nil {
-		return s.start(ctx, operation, &n, nil)
+		return alone()
 	}
-	begun := store.Begin(ctx, adopter.Listener, &st, store.Newborn(&st, n.life, n.turn, n.node, 0, s.Now()))
-	if begun.Done {
-		return begun.Result, begun.Err
-	}
-	result, err := s.start(ctx, operation, &n, adopter)
-	return begun.Settle(ctx, s, st.Instance, result, err)
+	return store.Begin(ctx, s, adopter.Listener, &st, store.Newborn(&st, n.life, n.turn, n.node, 0, s.Now()), alone)
 }
 
 // start stores a new instance with its start message.

@@ -45,15 +45,11 @@ func (s *Store) Start(ctx context.Context, st store.Start) (store.StartResult, e
 	if st.DelayMS <= 0 {
 		adopter, b.node = s.file.adopt(st.Name, st.Version)
 	}
+	alone := func() (store.StartResult, error) { return s.start(ctx, &b, adopter) }
 	if adopter == nil {
-		return s.start(ctx, &b, nil)
+		return alone()
 	}
-	begun := store.Begin(ctx, adopter.Listener, &st, store.Newborn(&st, b.life, b.turn, b.node, 0, s.Now()))
-	if begun.Done {
-		return begun.Result, begun.Err
-	}
-	result, err := s.start(ctx, &b, adopter)
-	return begun.Settle(ctx, s, st.Instance, result, err)
+	return store.Begin(ctx, s, adopter.Listener, &st, store.Newborn(&st, b.life, b.turn, b.node, 0, s.Now()), alone)
 }
 
 // start stores a new instance with its start message.
